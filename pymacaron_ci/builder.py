@@ -1,0 +1,17 @@
+"""What the pipeline needs of something that makes images."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from pymacaron_ci.model import Image, Release
+
+
+class Builder(Protocol):
+    """Raises `errors.BuildError`. Nothing secret ever reaches a builder: `release.environment` is not its business."""
+
+    def build(self, release: Release) -> Image:
+        """Makes the image that `release.image` names (repository and tag), without a digest."""
+
+    def push(self, image: Image) -> Image:
+        """Sends it to its registry; the answer carries the registry's digest."""

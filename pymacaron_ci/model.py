@@ -1,0 +1,231 @@
+"""The frozen data that stages hand on. Knows nothing of files, clouds or terminals."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Severity = Literal["error", "warning"]
+Proof = Literal["none", "version", "tests"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Location:
+    """A place in a file the user wrote; lines and columns count from 1."""
+
+    file: str
+    line: int | None = None
+    column: int | None = None
+    length: int = 1
+
+    def __str__(self) -> str:
+        parts = [self.file]
+        if self.line is not None:
+            parts.append(str(self.line))
+            if self.column is not None:
+                parts.append(str(self.column))
+        return ":".join(parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Something the user can mend: what is wrong, where, and what to do about it."""
+
+    text: str
+    severity: Severity = "error"
+    hint: str | None = None
+    location: Location | None = None
+
+    def __str__(self) -> str:
+        where = f"{self.location}: " if self.location else ""
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{where}{self.severity}: {self.text}{hint}"
+
+
+class Secret:
+    """A named value that never shows itself: no repr, no str, no pickle; `reveal()` hands it over."""
+
+    __slots__ = ("_value", "name")
+
+    def __init__(self, name: str, value: str) -> None:
+        self.name = name
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"Secret({self.name})"
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Secret) and self.name == other.name and self._value == other._value
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.name, self._value))
+
+    def __reduce__(self) -> str:
+        raise TypeError(f"{self!r} must not be pickled")
+
+
+def fingerprint(secrets: Iterable[Secret], salt: str) -> str:
+    """One digest over all secrets; slow to compute, so that a weak value can't be guessed from it."""
+    text = "\0".join(f"{s.name}={s.reveal()}" for s in sorted(secrets, key=lambda s: s.name))
+    return hashlib.scrypt(
+        text.encode("utf-8", "surrogatepass"), salt=salt.encode(), n=2**14, r=8, p=1, dklen=16
+    ).hex()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where the service's code comes from. `revision` names its content, whether git knows it or not."""
+
+    revision: str
+    version: str
+    created: int
+    url: str | None = None
+    dirty: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """A container image; `digest` is what the registry answered when it was pushed."""
+
+    repository: str
+    tag: str
+    digest: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.repository}@{self.digest}" if self.digest else f"{self.repository}:{self.tag}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """An image and its environment. `id` is the same for the same commit, settings and secrets.
+
+    `environment` holds what the configuration and env_secrets give the container; a target adds PORT,
+    PYM_ENV and PYM_RELEASE. A release read back from the cloud has no environment (`kept`).
+    """
+
+    id: str
+    version: str
+    revision: str
+    image: Image
+    environment: Mapping[str, str | Secret] = field(default_factory=dict)
+    run_url: str | None = None
+    kept: bool = False
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        return tuple(v for v in self.environment.values() if isinstance(v, Secret))
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change a target knows how to make and undo. Targets subclass it: `CreateService(name=…)`."""
+
+    def __str__(self) -> str:
+        return type(self).__name__
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """Steps that are proven together. `proof` says how: the platform's health always comes first,
+    then /version must carry the release, then the acceptance tests run."""
+
+    name: str
+    steps: tuple[Step, ...]
+    proof: Proof = "tests"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a deployment would do. No phases: the release is live and proven already."""
+
+    target: str
+    release: Release
+    phases: tuple[Phase, ...]
+    current: Release | None = None
+    url: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """A step that was made, with what is needed to undo it and the URL it serves, where it has one."""
+
+    step: Step
+    undo: Mapping[str, object] = field(default_factory=dict)
+    note: str = ""
+    url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The platform's own judgement of a phase, and where the phase's release answers."""
+
+    ok: bool
+    url: str | None = None
+    reason: str = ""
+    hint: str | None = None
+    details: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Live:
+    """What runs now, as the cloud tells it. `previous` is what a rollback would bring back."""
+
+    release: Release | None
+    url: str | None = None
+    previous: Release | None = None
+    proven: bool = True
+    details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestResult:
+    """One acceptance or unit test that failed."""
+
+    __test__ = False
+
+    name: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckResult:
+    """The outcome of our own proof against a URL."""
+
+    ok: bool
+    reason: str = ""
+    passed: int = 0
+    failures: tuple[TestResult, ...] = ()
+    output: str = field(default="", repr=False)
+
+
+Status = Literal[
+    "deployed", "unchanged", "planned", "built", "valid", "failed", "undone", "undo-failed", "stopped"
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The end of a run: what users, the JSON report and the Action's outputs are told."""
+
+    status: Status
+    exit_code: int = 0
+    target: str | None = None
+    release: Release | None = None
+    previous: Release | None = None
+    url: str | None = None
+    staging_url: str | None = None
+    changed: bool = False
+    simulated: bool = False
+    problems: tuple[Problem, ...] = ()
+    failures: tuple[TestResult, ...] = ()
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0

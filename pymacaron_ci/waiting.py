@@ -1,0 +1,75 @@
+"""Waiting for a condition: with a deadline, a message, progress and polite back-off. Never a bare sleep."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from pymacaron_ci.errors import OutOfTime
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Time, so that tests can do without it."""
+
+    def now(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    def now(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)  # the one place where the product sleeps: always inside wait_for
+
+
+@dataclass(frozen=True)
+class Ready(Generic[T]):
+    """The condition holds; this is what it gave."""
+
+    value: T
+
+
+@dataclass(frozen=True)
+class Pending:
+    """Not yet; `text` says where it stands."""
+
+    text: str = ""
+
+
+def wait_for(
+    what: str,
+    probe: Callable[[], Ready[T] | Pending],
+    *,
+    timeout: float,
+    clock: Clock,
+    progress: Callable[[str], None] = lambda _: None,
+    first: float = 0.2,
+    most: float = 5.0,
+    hint: str | None = None,
+) -> T:
+    """Polls `probe` until it answers Ready. A probe raises for a state that will never become good.
+
+    Raises OutOfTime, naming `what` and the last state seen, when `timeout` seconds have passed.
+    """
+    start = clock.now()
+    pause, state = first, ""
+    while True:
+        answer = probe()
+        if isinstance(answer, Ready):
+            return answer.value
+        if answer.text != state:
+            state = answer.text
+            if state:
+                progress(state)
+        left = timeout - (clock.now() - start)
+        if left <= 0:
+            last = f"; last seen: {state}" if state else ""
+            raise OutOfTime(f"{what} took longer than {timeout:.0f} s{last}", hint=hint)
+        clock.sleep(min(pause, left))
+        pause = min(pause * 1.5, most)

@@ -8,7 +8,8 @@ from pymacaron_ci.model import Image, Release
 
 
 class Builder(Protocol):
-    """Raises `errors.BuildError`. Nothing secret ever reaches a builder: `release.environment` is not its business."""
+    """Raises `errors.BuildError`. `release.environment` is not its business: nothing secret
+    reaches an image."""
 
     def build(self, release: Release) -> Image:
         """Makes the image that `release.image` names (repository and tag), without a digest."""

@@ -1,4 +1,7 @@
-"""The ways a run can end badly, each with its exit code. A bug is none of these: it shows a traceback."""
+"""The ways a run can end badly, each with its exit code.
+
+A bug is none of these: it shows a traceback.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pymacaron_ci.model import Problem
 
 
 class Failure(Exception):
-    """A failure the user can understand: problems (lower case, what is wrong, what to do), no traceback."""
+    """A failure the user can understand: problems, each with what to do; no traceback."""
 
     exit_code = 5
 
@@ -38,7 +41,7 @@ class SecretsError(Failure):
 
 
 class BuildError(Failure):
-    """The image could not be built, pushed or run; or the unit tests failed. Nothing was deployed."""
+    """The image could not be built or pushed, or the unit tests failed. Nothing was deployed."""
 
     exit_code = 4
 

@@ -45,7 +45,7 @@ class Problem:
 
 
 class Secret:
-    """A named value that never shows itself: no repr, no str, no pickle; `reveal()` hands it over."""
+    """A named value that never shows itself: no repr, no pickle; `reveal()` hands it over."""
 
     __slots__ = ("_value", "name")
 
@@ -60,9 +60,7 @@ class Secret:
         return f"Secret({self.name})"
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Secret) and self.name == other.name and self._value == other._value
-        )
+        return isinstance(other, Secret) and self.name == other.name and self._value == other._value
 
     def __hash__(self) -> int:
         return hash((self.name, self._value))
@@ -72,7 +70,7 @@ class Secret:
 
 
 def fingerprint(secrets: Iterable[Secret], salt: str) -> str:
-    """One digest over all secrets; slow to compute, so that a weak value can't be guessed from it."""
+    """One digest over all secrets, slow to compute: a weak value can't be guessed from it."""
     text = "\0".join(f"{s.name}={s.reveal()}" for s in sorted(secrets, key=lambda s: s.name))
     return hashlib.scrypt(
         text.encode("utf-8", "surrogatepass"), salt=salt.encode(), n=2**14, r=8, p=1, dklen=16
@@ -81,7 +79,7 @@ def fingerprint(secrets: Iterable[Secret], salt: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where the service's code comes from. `revision` names its content, whether git knows it or not."""
+    """Where the code comes from. `revision` names its content, whether git knows it or not."""
 
     revision: str
     version: str
@@ -99,15 +97,17 @@ class Image:
     digest: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.repository}@{self.digest}" if self.digest else f"{self.repository}:{self.tag}"
+        return (
+            f"{self.repository}@{self.digest}" if self.digest else f"{self.repository}:{self.tag}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
     """An image and its environment. `id` is the same for the same commit, settings and secrets.
 
-    `environment` holds what the configuration and env_secrets give the container; a target adds PORT,
-    PYM_ENV and PYM_RELEASE. A release read back from the cloud has no environment (`kept`).
+    `environment` holds what the configuration and env_secrets give the container; a target adds
+    PORT, PYM_ENV and PYM_RELEASE. A release read back from the cloud has no environment (`kept`).
     """
 
     id: str
@@ -125,7 +125,7 @@ class Release:
 
 @dataclass(frozen=True)
 class Step:
-    """One change a target knows how to make and undo. Targets subclass it: `CreateService(name=…)`."""
+    """One change a target knows how to make and undo. Targets subclass it."""
 
     def __str__(self) -> str:
         return type(self).__name__
@@ -155,7 +155,7 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A step that was made, with what is needed to undo it and the URL it serves, where it has one."""
+    """A step that was made, what is needed to undo it, and the URL it serves if it has one."""
 
     step: Step
     undo: Mapping[str, object] = field(default_factory=dict)
@@ -208,7 +208,15 @@ class CheckResult:
 
 
 Status = Literal[
-    "deployed", "unchanged", "planned", "built", "valid", "failed", "undone", "undo-failed", "stopped"
+    "deployed",
+    "unchanged",
+    "planned",
+    "built",
+    "valid",
+    "failed",
+    "undone",
+    "undo-failed",
+    "stopped",
 ]
 
 

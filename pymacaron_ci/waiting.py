@@ -1,4 +1,4 @@
-"""Waiting for a condition: with a deadline, a message, progress and polite back-off. Never a bare sleep."""
+"""Waiting for a condition, with a deadline, a message, progress and polite back-off."""
 
 from __future__ import annotations
 

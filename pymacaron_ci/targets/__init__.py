@@ -1,4 +1,7 @@
-"""What the pipeline needs of a deployment target. A target looks up API calls; it never decides the order."""
+"""What the pipeline needs of a deployment target.
+
+A target looks up API calls; it never decides the order.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,18 @@ from pymacaron_ci.model import Change, Live, Phase, Plan, Release, Step, Verdict
 
 
 class Target(Protocol):
-    """Five methods. Raise `errors.DeployError` (all problems together where several can be found) for whatever
-    the platform refuses; foreign exceptions never pass."""
+    """Five methods. They raise `errors.DeployError` for whatever the platform refuses, all problems
+    together where several can be found; foreign exceptions never pass."""
 
     def plan(self, release: Release) -> Plan:
-        """Reads what is there (preflight) and says what would be done. Changes nothing. Idempotent: half-made
-        resources of the same release are adopted; a release that is live and proven gives no phases."""
+        """Reads what is there (preflight) and says what would be done. Changes nothing.
+
+        Half-made resources of the same release are adopted; a release that is live and proven
+        gives no phases."""
 
     def apply(self, step: Step, release: Release) -> Change:
-        """Makes one change and waits until the platform has it. Made already: adopts it. When it fails half-way
-        it cleans up its own half before it raises."""
+        """Makes one change and waits until the platform has it. Made already: adopts it. When it
+        fails half-way it cleans up its own half before it raises."""
 
     def verify(self, phase: Phase, changes: Sequence[Change]) -> Verdict:
         """The platform's own health verdict, and the URL at which this phase's release answers."""

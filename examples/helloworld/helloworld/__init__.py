@@ -1,0 +1,1 @@
+"""Greets people and prices greeting cards."""

@@ -134,7 +134,10 @@ class Step:
 @dataclass(frozen=True, kw_only=True)
 class Phase:
     """Steps that are proven together. `proof` says how: the platform's health always comes first,
-    then /version must carry the release, then the acceptance tests run."""
+    then /version must carry the release, then the acceptance tests run.
+
+    A phase with proof "none" tidies up after the proof (marks the release as proven, removes what
+    is no longer needed): when it fails, the release stays and the next run tidies up."""
 
     name: str
     steps: tuple[Step, ...]

@@ -29,7 +29,11 @@ class Target(Protocol):
         """The platform's own health verdict, and the URL at which this phase's release answers."""
 
     def rollback(self, change: Change) -> None:
-        """Undoes one change, and waits until it is undone. Undone already: nothing to do."""
+        """Undoes one change, and waits until it is undone. Undone already: nothing to do.
+
+        Also called with `Change(step=step)` for a step that was begun and interrupted (by a signal,
+        or by a failure of `apply`): whatever of it is there is removed, as far as step and cloud
+        tell."""
 
     def live(self) -> Live:
         """What runs now and what it replaced, read from the cloud."""

@@ -1,0 +1,88 @@
+"""Stand-ins that touch nothing: with them the pipeline is a dry run, and knows nothing of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+from pymacaron_ci.model import (
+    Change,
+    CheckResult,
+    Image,
+    Live,
+    Phase,
+    Plan,
+    Release,
+    Report,
+    Step,
+    Verdict,
+)
+from pymacaron_ci.reporter import Reporter
+from pymacaron_ci.targets import Target
+
+
+class DryTarget:
+    """Reads the real target (`plan`, `live`) and makes nothing."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    def plan(self, release: Release) -> Plan:
+        return self._target.plan(release)
+
+    def live(self) -> Live:
+        return self._target.live()
+
+    def apply(self, step: Step, release: Release) -> Change:
+        return Change(step=step, note="not done: dry run")
+
+    def verify(self, phase: Phase, changes: Sequence[Change]) -> Verdict:
+        return Verdict(ok=True, url="not asked: dry run")
+
+    def rollback(self, change: Change) -> None:
+        """Nothing was done, so nothing is undone."""
+
+
+class DryBuilder:
+    """Names the image that would be built; builds none."""
+
+    def build(self, release: Release) -> Image:
+        return release.image
+
+    def push(self, image: Image) -> Image:
+        return image
+
+
+class DryChecks:
+    """Asks nobody."""
+
+    def unit_tests(self) -> CheckResult:
+        return CheckResult(ok=True, reason="not run: dry run")
+
+    def version(self, url: str, release: Release, headers: Mapping[str, str]) -> CheckResult:
+        return CheckResult(ok=True, reason="not asked: dry run")
+
+    def acceptance(self, url: str, headers: Mapping[str, str]) -> CheckResult:
+        return CheckResult(ok=True, reason="not run: dry run")
+
+
+class PlanOnly:
+    """Shows the plan and the end, and keeps quiet about stages that do nothing."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+
+    def planned(self, plan: Plan) -> None:
+        self._reporter.planned(plan)
+
+    def stage(self, title: str) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def progress(self, text: str) -> None:
+        """A stage that does nothing has no progress."""
+
+    def note(self, text: str) -> None:
+        self._reporter.note(text)
+
+    def finished(self, report: Report) -> None:
+        self._reporter.finished(report)

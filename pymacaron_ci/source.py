@@ -1,0 +1,224 @@
+"""Which code is this: the commit of a folder or, without one, its content. Never the clock."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pymacaron_ci.errors import BuildError
+from pymacaron_ci.model import Source
+
+_KEPT = ("PATH", "HOME", "TMPDIR", "XDG_CONFIG_HOME", "USERPROFILE", "SYSTEMROOT")
+_TIMEOUT = 60
+_MAY_FAIL = ("log", "rev-parse", "remote")  # there: no commit yet, no remote
+# What lies in a folder without git but is nobody's source.
+_IGNORED_FOLDERS = {
+    ".git", ".hg", ".svn", ".venv", "venv", ".tox", ".nox", "node_modules", "__pycache__",
+    ".pymacaron", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".idea", ".vscode",
+}  # fmt: skip
+_IGNORED_SUFFIXES = (".pyc", ".pyo", ".swp", ".egg-info")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """The files of a folder that belong to its source, as sorted paths relative to it."""
+
+    paths: tuple[str, ...]
+    in_git: bool
+
+
+def read(
+    folder: Path, environ: Mapping[str, str], warn: Callable[[str], None] = lambda _: None
+) -> Source:
+    """The source that `folder` holds. `warn` is told what is not as in the commit."""
+    git = Git(folder, environ)
+    commit = git.run("log", "-1", "--no-show-signature", "--format=%H %ct", "HEAD")
+    if not commit:
+        content = _content_hash(folder, files(folder, environ))
+        reason = git.absence or "git has no commit here"
+        warn(f"{reason}: the release is named after its files' content")
+        name = f"files-{content}"
+        return Source(revision=name, version=name, created=0, url=_url(git))
+    sha, seconds = commit.split()
+    created = int(seconds)
+    day = datetime.fromtimestamp(created, timezone.utc).strftime("%y%m%d-%H%M")
+    version = f"{day}-{sha[:7]}"
+    changed, untracked = _changes(git)
+    if untracked:
+        warn(f"git does not track {_some(untracked)}: not in the image")
+    if not changed:
+        return Source(revision=sha, version=version, created=created, url=_url(git))
+    warn(f"not as committed: {_some(changed)}; the release is not the commit {sha[:7]}")
+    suffix = f"-dirty-{_content_hash(folder, files(folder, environ))}"
+    return Source(
+        revision=sha + suffix,
+        version=version + suffix,
+        created=created,
+        url=_url(git),
+        dirty=True,
+    )
+
+
+def files(folder: Path, environ: Mapping[str, str]) -> Files:
+    """What git tracks below `folder` and is there; before the first commit what it does not ignore;
+    without git everything but caches and environments."""
+    git = Git(folder, environ)
+    options = ["--cached"]
+    if not git.run("rev-parse", "--verify", "-q", "HEAD"):
+        options += ["--others", "--exclude-standard"]
+    listed = git.run("ls-files", "-z", *options, "--", ".")
+    if git.absence:
+        return Files(paths=tuple(sorted(_walk(folder))), in_git=False)
+    paths: set[str] = set()
+    for path in filter(None, (listed or "").split("\0")):
+        if (folder / path).is_dir() and not (folder / path).is_symlink():  # a submodule
+            if not (folder / path / ".git").exists():
+                raise BuildError(
+                    f"the git submodule {path} is not checked out",
+                    hint="git submodule update --init, or submodules: true of actions/checkout",
+                )
+            paths.update(f"{path}/{inner}" for inner in files(folder / path, environ).paths)
+        elif os.path.lexists(folder / path):
+            paths.add(path)
+    return Files(paths=tuple(sorted(paths)), in_git=True)
+
+
+class Git:
+    """git in one folder, with nothing of the run's environment that could lead it elsewhere."""
+
+    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._environment = {name: environ[name] for name in _KEPT if name in environ} | {
+            "LC_ALL": "C",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_OPTIONAL_LOCKS": "0",
+        }
+        self.absence = ""  # why there is no git here, once it is known
+
+    def run(self, *arguments: str) -> str | None:
+        """The output; None where there is no repository, no git, or nothing to tell."""
+        if self.absence:
+            return None
+        # The user asked for this very folder: that a CI container's checkout belongs to another
+        # user is no reason to refuse it. A repository must not start programs here, though.
+        command = ["git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", *arguments]
+        try:
+            done = subprocess.run(
+                command,
+                cwd=self._folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_TIMEOUT,
+                check=False,
+            )
+        except FileNotFoundError as error:
+            if not self._folder.is_dir():
+                raise BuildError(f"{self._folder} is not a folder") from error
+            self.absence = "git is not installed"
+            return None
+        except subprocess.TimeoutExpired as error:
+            raise BuildError(f"git {arguments[0]} took longer than {_TIMEOUT} s") from error
+        if done.returncode == 0:
+            return done.stdout.decode("utf-8", "surrogateescape").rstrip("\n")
+        complaint = done.stderr.decode("utf-8", "replace").strip()
+        if "not a git repository" in complaint or "must be run in a work tree" in complaint:
+            self.absence = "not a git repository"
+        elif "dubious ownership" in complaint:
+            raise BuildError(
+                f"git does not trust {self._folder}: it belongs to another user",
+                hint=f"git config --global --add safe.directory {self._folder.resolve()}",
+            )
+        elif "object file" in complaint or "bad object" in complaint or "corrupt" in complaint:
+            raise BuildError(
+                f"the git repository of {self._folder} is damaged",
+                hint="clone it anew",
+                details=complaint.splitlines()[-5:],
+            )
+        elif arguments[0] not in _MAY_FAIL:
+            raise BuildError(
+                f"git {arguments[0]} failed in {self._folder}",
+                details=complaint.splitlines()[-5:],
+            )
+        return None
+
+
+def _changes(git: Git) -> tuple[list[str], list[str]]:
+    """(tracked files that differ from the commit, files git does not know)."""
+    listed = git.run("status", "--porcelain=v1", "-z", "--no-renames", "--", ".") or ""
+    entries = [(entry[:2], entry[3:]) for entry in listed.split("\0") if entry]
+    changed = [path for state, path in entries if state != "??"]
+    return changed, [path for state, path in entries if state == "??"]
+
+
+def _some(paths: list[str], most: int = 3) -> str:
+    shown = ", ".join(
+        p.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for p in paths[:most]
+    )
+    return f"{shown} and {len(paths) - most} more" if len(paths) > most else shown
+
+
+def _content_hash(folder: Path, listed: Files) -> str:
+    digest = hashlib.sha256()
+    for path in listed.paths:
+        file = folder / path
+        status = file.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            kind, content = b"link", os.fsencode(os.readlink(file))  # noqa: PTH115  (bytes as they are)
+        elif stat.S_ISREG(status.st_mode):
+            kind = b"program" if status.st_mode & 0o100 else b"file"
+            try:
+                content = file.read_bytes()
+            except OSError as error:
+                raise BuildError(f"{file} can't be read: {error.strerror}") from error
+        else:
+            continue
+        for part in (os.fsencode(path), kind, hashlib.sha256(content).digest()):
+            digest.update(len(part).to_bytes(4, "big") + part)
+    return digest.hexdigest()[:12]
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    def complain(error: OSError) -> None:
+        raise BuildError(f"{error.filename} can't be read: {error.strerror}") from error
+
+    for parent, folders, names in os.walk(folder, onerror=complain):
+        here = Path(parent)
+        links = [name for name in folders if (here / name).is_symlink()]
+        folders[:] = [name for name in folders if name not in links and _is_source(here / name)]
+        for name in (*names, *links):
+            if not name.endswith(_IGNORED_SUFFIXES):
+                yield (here / name).relative_to(folder).as_posix()
+
+
+def _is_source(folder: Path) -> bool:
+    return not (
+        folder.name in _IGNORED_FOLDERS
+        or folder.name.endswith(_IGNORED_SUFFIXES)
+        or (folder / "pyvenv.cfg").exists()
+    )
+
+
+def _url(git: Git) -> str | None:
+    """The remote as a web address, without whatever credentials it carries."""
+    remote = git.run("remote", "get-url", "origin") or ""
+    scp = re.fullmatch(r"(?:[^@/]+@)?([\w.-]+):(?!//)(.+)", remote)
+    address = f"https://{scp[1]}/{scp[2]}" if scp else remote
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in ("https", "http", "ssh", "git") or not host:
+        return None
+    where = f"{host}:{port}" if port and parts.scheme in ("https", "http") else host
+    scheme = "http" if parts.scheme == "http" else "https"
+    return f"{scheme}://{where}{parts.path.removesuffix('/').removesuffix('.git')}"

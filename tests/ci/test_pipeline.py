@@ -1,0 +1,272 @@
+"""The main job with hand-written parts: order, proof, undo, exit codes."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from pymacaron_ci import dry_run, pipeline
+from pymacaron_ci.errors import (
+    BuildError,
+    DeployError,
+    Failure,
+    OutOfTime,
+    Stopped,
+    VerificationError,
+)
+from pymacaron_ci.model import Phase, Report
+from pymacaron_ci.pipeline import Job
+from tests.ci.fakes import (
+    FORMER,
+    RELEASE,
+    Do,
+    FakeBuilder,
+    FakeChecks,
+    FakeReporter,
+    FakeTarget,
+)
+
+
+def job(
+    target: FakeTarget | None = None,
+    builder: FakeBuilder | None = None,
+    checks: FakeChecks | None = None,
+) -> Job:
+    return Job(
+        release=RELEASE,
+        target=target or FakeTarget(),
+        builder=builder or FakeBuilder(),
+        checks=checks or FakeChecks(),
+        reporter=FakeReporter(),
+    )
+
+
+def test_a_deployment_goes_through_its_phases_in_order() -> None:
+    target, checks = FakeTarget(), FakeChecks()
+    report = pipeline.run(job(target, checks=checks))
+    assert target.calls == [
+        "plan",
+        "apply create staging",
+        "verify staging",
+        "apply create candidate",
+        "apply swap",
+        "verify live",
+        "apply mark proven",
+    ]
+    assert checks.calls == [
+        "unit",
+        "version http://staging.test new000000000",
+        "tests http://staging.test",
+        "version http://live.test new000000000",
+        "tests http://live.test",
+    ]
+    assert (report.status, report.exit_code, report.changed) == ("deployed", 0, True)
+    assert (report.url, report.staging_url) == ("http://live.test", "http://staging.test")
+    assert report.previous == FORMER
+    assert report.release is not None
+    assert report.release.image.digest
+
+
+def test_a_release_that_is_live_already_needs_nothing() -> None:
+    builder, checks = FakeBuilder(), FakeChecks()
+    report = pipeline.run(job(FakeTarget(phases=()), builder, checks))
+    assert (report.status, report.exit_code, report.changed) == ("unchanged", 0, False)
+    assert not builder.calls
+    assert not checks.calls
+
+
+def test_nothing_is_built_when_the_unit_tests_fail() -> None:
+    target, builder = FakeTarget(), FakeBuilder()
+    report = pipeline.run(job(target, builder, FakeChecks(unit_ok=False)))
+    assert (report.status, report.exit_code) == ("failed", 4)
+    assert not builder.calls
+    assert target.calls == ["plan"]
+
+
+def test_nothing_is_deployed_when_the_build_fails() -> None:
+    target = FakeTarget()
+    report = pipeline.run(job(target, FakeBuilder(fail=BuildError("no space left"))))
+    assert (report.status, report.exit_code) == ("failed", 4)
+    assert target.calls == ["plan"]
+    assert "no space left" in report.problems[0].text
+
+
+def test_a_refused_plan_ends_before_anything_is_built() -> None:
+    builder = FakeBuilder()
+    target = FakeTarget(fail={"plan": DeployError("no such project", hint="create it")})
+    report = pipeline.run(job(target, builder))
+    assert (report.status, report.exit_code) == ("failed", 5)
+    assert not builder.calls
+
+
+@pytest.mark.parametrize(
+    ("target", "checks", "undone", "code"),
+    [
+        pytest.param(
+            FakeTarget(sick=["staging"]), FakeChecks(), ["create staging"], 6, id="sick staging"
+        ),
+        pytest.param(
+            FakeTarget(),
+            FakeChecks(red=["http://staging.test"]),
+            ["create staging"],
+            6,
+            id="red tests against staging",
+        ),
+        pytest.param(
+            FakeTarget(fail={"swap": DeployError("refused")}),
+            FakeChecks(),
+            ["swap", "create candidate", "create staging"],
+            5,
+            id="a refused swap, undone for what of it was made",
+        ),
+        pytest.param(
+            FakeTarget(fail={"swap": OutOfTime("too slow")}),
+            FakeChecks(),
+            ["swap", "create candidate", "create staging"],
+            70,
+            id="a swap that never ends",
+        ),
+        pytest.param(
+            FakeTarget(sick=["live"]),
+            FakeChecks(),
+            ["swap", "create candidate", "create staging"],
+            6,
+            id="sick live",
+        ),
+        pytest.param(
+            FakeTarget(),
+            FakeChecks(red=["http://live.test"]),
+            ["swap", "create candidate", "create staging"],
+            6,
+            id="red tests against live",
+        ),
+        pytest.param(
+            FakeTarget(fail={"swap": Stopped(signal.SIGTERM)}),
+            FakeChecks(),
+            ["swap", "create candidate", "create staging"],
+            143,
+            id="a signal in the middle of a swap",
+        ),
+    ],
+)
+def test_what_was_done_is_undone_last_change_first(
+    target: FakeTarget, checks: FakeChecks, undone: list[str], code: int
+) -> None:
+    target.calls.clear()
+    report = pipeline.run(job(target, checks=checks))
+    assert [c.removeprefix("undo ") for c in target.calls if c.startswith("undo")] == undone
+    assert report.exit_code == code
+    assert report.status == ("stopped" if code > 128 else "undone")
+    assert checks.calls[-1] == f"version http://live.test {FORMER.id}"
+
+
+def test_a_red_candidate_never_goes_live() -> None:
+    target = FakeTarget()
+    pipeline.run(job(target, checks=FakeChecks(red=["http://staging.test"])))
+    assert "apply swap" not in target.calls
+
+
+def test_one_undo_that_fails_does_not_keep_the_others_from_it() -> None:
+    target = FakeTarget(sick=["live"], stubborn=["swap"])
+    report = pipeline.run(job(target))
+    assert [c for c in target.calls if c.startswith("undo")] == [
+        "undo swap",
+        "undo create candidate",
+        "undo create staging",
+    ]
+    assert (report.status, report.exit_code) == ("undo-failed", 7)
+    assert any("could not undo 'swap'" in p.text for p in report.problems)
+
+
+def test_an_undo_after_which_the_former_release_does_not_answer_needs_a_human() -> None:
+    checks = FakeChecks(red=["http://staging.test"], wrong_version=["http://live.test"])
+    report = pipeline.run(job(checks=checks))
+    assert (report.status, report.exit_code) == ("undo-failed", 7)
+
+
+def test_the_first_deployment_of_all_leaves_nothing_when_it_fails() -> None:
+    target = FakeTarget(current=None, sick=["live"])
+    report = pipeline.run(job(target))
+    assert (report.status, report.previous) == ("undone", None)
+
+
+def test_tidying_up_never_undoes_a_proven_release() -> None:
+    target = FakeTarget(fail={"mark proven": DeployError("throttled")})
+    report = pipeline.run(job(target))
+    assert (report.status, report.exit_code) == ("deployed", 0)
+    assert not [c for c in target.calls if c.startswith("undo")]
+    assert "throttled" in report.notes[0]
+
+
+def test_a_signal_while_tidying_up_leaves_the_proven_release() -> None:
+    target = FakeTarget(fail={"mark proven": Stopped(signal.SIGINT)})
+    report = pipeline.run(job(target))
+    assert (report.status, report.exit_code) == ("stopped", 130)
+    assert not [c for c in target.calls if c.startswith("undo")]
+
+
+def test_a_bug_is_undone_too_and_shows_itself() -> None:
+    target = FakeTarget(fail={"swap": KeyError("a bug")})
+    with pytest.raises(KeyError):
+        pipeline.run(job(target))
+    assert "undo create staging" in target.calls
+
+
+def test_signals_are_held_while_something_is_undone() -> None:
+    held: list[str] = []
+    target = FakeTarget(sick=["staging"])
+
+    @contextmanager
+    def hold() -> Iterator[None]:
+        held.append("held")
+        before = len(target.calls)
+        yield
+        held.extend(target.calls[before:])
+
+    pipeline.run(replace(job(target), hold_signals=hold))
+    assert held[:2] == ["held", "undo create staging"]
+
+
+def test_a_kept_release_is_not_built_again() -> None:
+    builder, checks = FakeBuilder(), FakeChecks()
+    report = pipeline.run(replace(job(builder=builder, checks=checks), release=FORMER))
+    assert report.status == "deployed"
+    assert not builder.calls
+    assert "unit" not in checks.calls
+
+
+def test_a_phase_proven_by_version_runs_no_tests() -> None:
+    checks = FakeChecks()
+    phase = Phase(name="live", steps=(Do("shift"),), proof="version")
+    pipeline.run(job(FakeTarget(phases=(phase,)), checks=checks))
+    assert "tests http://live.test" not in checks.calls
+    assert f"version http://live.test {RELEASE.id}" in checks.calls
+
+
+def test_a_dry_run_is_the_same_pipeline_and_touches_nothing() -> None:
+    real = FakeTarget()
+    dry = Job(
+        release=RELEASE,
+        target=dry_run.DryTarget(real),
+        builder=dry_run.DryBuilder(),
+        checks=dry_run.DryChecks(),
+        reporter=dry_run.PlanOnly(FakeReporter()),
+        success="planned",
+    )
+    report = pipeline.run(dry)
+    assert real.calls == ["plan"]
+    assert (report.status, report.exit_code, report.changed) == ("planned", 0, False)
+
+
+def test_every_failure_has_the_exit_code_that_is_documented() -> None:
+    def code(failure: Failure) -> int:
+        report: Report = pipeline.run(job(FakeTarget(fail={"create staging": failure})))
+        return report.exit_code
+
+    assert code(DeployError("x")) == 5
+    assert code(VerificationError("x")) == 6
+    assert code(OutOfTime("x")) == 70

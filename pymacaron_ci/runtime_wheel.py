@@ -1,0 +1,116 @@
+"""The runtime's wheel out of this very checkout (or installation), the same bytes each time, in pure Python."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pymacaron_ci.errors import BuildError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_PACKAGES = ("pymacaron", "pymacaron_async", "pymacaron_dynamodb")
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can tell
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wheel:
+    name: str
+    content: bytes
+
+
+def build(sources: Path | None = None) -> Wheel:
+    """The wheel of the `pymacaron` distribution. `sources` holds pyproject.toml and the packages."""
+    folder = sources or find_sources()
+    with (folder / "pyproject.toml").open("rb") as file:
+        project: dict[str, Any] = tomllib.load(file)["project"]
+    version = _version(folder)
+    files = dict(_package_files(folder))
+    info = f"pymacaron-{version}.dist-info"
+    files[f"{info}/METADATA"] = _metadata(project, version).encode()
+    files[f"{info}/WHEEL"] = (
+        b"Wheel-Version: 1.0\nGenerator: pymacaron-ci\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    )
+    if project.get("scripts"):
+        lines = [f"{name} = {target}" for name, target in sorted(project["scripts"].items())]
+        files[f"{info}/entry_points.txt"] = "\n".join(["[console_scripts]", *lines, ""]).encode()
+    record = [f"{path},{_hash(content)},{len(content)}" for path, content in sorted(files.items())]
+    files[f"{info}/RECORD"] = "\n".join([*record, f"{info}/RECORD,,", ""]).encode()
+    return Wheel(name=f"pymacaron-{version}-py3-none-any.whl", content=_zip(files))
+
+
+def find_sources() -> Path:
+    """The runtime's sources: inside the installed tool, or beside it in a checkout."""
+    here = Path(__file__).resolve().parent
+    for folder in (here / "_runtime", here.parent / "runtime"):
+        if (folder / "pyproject.toml").is_file() and (folder / "pymacaron").is_dir():
+            return folder
+    raise BuildError(
+        "the runtime's sources are not beside the tool",
+        hint="install pymacaron-ci from a release or a whole checkout, or pin pymacaron in requirements.txt",
+    )
+
+
+def _version(folder: Path) -> str:
+    text = (folder / "pymacaron" / "__init__.py").read_text(encoding="utf-8")
+    found = re.search(r"^__version__\s*=\s*[\"']([^\"']+)", text, re.MULTILINE)
+    if not found:
+        raise BuildError(f"{folder / 'pymacaron' / '__init__.py'} names no __version__")
+    return found[1]
+
+
+def _package_files(folder: Path) -> list[tuple[str, bytes]]:
+    return [
+        (file.relative_to(folder).as_posix(), file.read_bytes())
+        for package in _PACKAGES
+        for file in sorted((folder / package).rglob("*"))
+        if file.is_file()
+        and "__pycache__" not in file.parts
+        and file.suffix not in (".pyc", ".pyo")
+    ]
+
+
+def _metadata(project: dict[str, Any], version: str) -> str:
+    lines = [
+        "Metadata-Version: 2.1",
+        "Name: pymacaron",
+        f"Version: {version}",
+        f"Summary: {project['description']}",
+        f"Requires-Python: {project['requires-python']}",
+        *(f"Requires-Dist: {requirement}" for requirement in project["dependencies"]),
+    ]
+    for extra, requirements in sorted(project.get("optional-dependencies", {}).items()):
+        lines.append(f"Provides-Extra: {extra}")
+        for requirement in requirements:
+            name, _, marker = requirement.partition(";")
+            condition = (
+                f"({marker.strip()}) and extra == '{extra}'" if marker else f"extra == '{extra}'"
+            )
+            lines.append(f"Requires-Dist: {name.strip()} ; {condition}")
+    return "\n".join([*lines, ""])
+
+
+def _hash(content: bytes) -> str:
+    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=")
+    return f"sha256={digest.decode()}"
+
+
+def _zip(files: dict[str, bytes]) -> bytes:
+    """Stored, not deflated: another zlib would give other bytes, and the layer is compressed anyway."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(files, key=lambda p: (".dist-info/" in p, p)):
+            header = zipfile.ZipInfo(path, _EPOCH)
+            header.create_system, header.external_attr = 3, 0o100644 << 16
+            archive.writestr(header, files[path])
+    return stream.getvalue()

@@ -1,4 +1,4 @@
-"""The files of the image: what git tracks, without tests and without whatever looks like a credential."""
+"""The files of the image: what git tracks, without tests and what looks like a credential."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The runtime's wheel out of this very checkout (or installation), the same bytes each time, in pure Python."""
+"""The runtime's wheel out of this very checkout (or installation): the same bytes each time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Wheel:
 
 
 def build(sources: Path | None = None) -> Wheel:
-    """The wheel of the `pymacaron` distribution. `sources` holds pyproject.toml and the packages."""
+    """The wheel of the `pymacaron` distribution; `sources` holds pyproject.toml and packages."""
     folder = sources or find_sources()
     with (folder / "pyproject.toml").open("rb") as file:
         project: dict[str, Any] = tomllib.load(file)["project"]
@@ -57,7 +57,7 @@ def find_sources() -> Path:
             return folder
     raise BuildError(
         "the runtime's sources are not beside the tool",
-        hint="install pymacaron-ci from a release or a whole checkout, or pin pymacaron in requirements.txt",
+        hint="install pymacaron-ci from a release, or pin pymacaron in requirements.txt",
     )
 
 
@@ -93,10 +93,8 @@ def _metadata(project: dict[str, Any], version: str) -> str:
         lines.append(f"Provides-Extra: {extra}")
         for requirement in requirements:
             name, _, marker = requirement.partition(";")
-            condition = (
-                f"({marker.strip()}) and extra == '{extra}'" if marker else f"extra == '{extra}'"
-            )
-            lines.append(f"Requires-Dist: {name.strip()} ; {condition}")
+            only = f"({marker.strip()}) and extra == '{extra}'" if marker else f"extra == '{extra}'"
+            lines.append(f"Requires-Dist: {name.strip()} ; {only}")
     return "\n".join([*lines, ""])
 
 
@@ -106,7 +104,7 @@ def _hash(content: bytes) -> str:
 
 
 def _zip(files: dict[str, bytes]) -> bytes:
-    """Stored, not deflated: another zlib would give other bytes, and the layer is compressed anyway."""
+    """Stored, not deflated: another zlib would give other bytes, and layers are compressed."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         for path in sorted(files, key=lambda p: (".dist-info/" in p, p)):

@@ -1,0 +1,17 @@
+"""The builders: how a service becomes an image. Each is imported only where it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pymacaron_ci.builder import Builder
+from pymacaron_ci.images.recipe import Recipe
+
+__all__ = ["Recipe", "source_builder"]
+
+
+def source_builder(recipe: Recipe, progress: Callable[[str], None] = lambda _: None) -> Builder:
+    """Without engine and base image: for the simulator's process runner."""
+    from pymacaron_ci.images.source_image import SourceBuilder
+
+    return SourceBuilder(recipe, progress)

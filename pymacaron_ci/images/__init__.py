@@ -1,0 +1,1 @@
+"""Images as registries know them: layers, configuration, manifest, and how they are sent."""

@@ -1,0 +1,155 @@
+"""The parts of an image as plain data: blobs, layers, configuration, manifest (OCI image 1.1)."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO, Any, cast
+
+from pymacaron_ci.context import Entry, write_tar
+
+CONFIG = "application/vnd.oci.image.config.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blob:
+    """Bytes with their digest; a large one lies in a file, none is held in memory twice."""
+
+    digest: str
+    size: int
+    media_type: str
+    content: bytes | Path = field(repr=False)
+
+    def open(self) -> IO[bytes]:
+        if isinstance(self.content, Path):
+            return self.content.open("rb")
+        return io.BytesIO(self.content)
+
+    def descriptor(self) -> dict[str, Any]:
+        return {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """A compressed layer and the digest of what is inside (`diff_id`)."""
+
+    blob: Blob
+    diff_id: str
+    made_by: str
+
+
+def digest_of(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def json_blob(data: Mapping[str, Any], media_type: str) -> Blob:
+    content = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return Blob(
+        digest=digest_of(content), size=len(content), media_type=media_type, content=content
+    )
+
+
+def rfc3339(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class _Hashing:
+    """A stream that hashes and counts what it hands on."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes) -> int:
+        self.hash.update(data)
+        self.size += len(data)
+        return self._stream.write(data)
+
+    def tell(self) -> int:
+        return self.size
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    @property
+    def digest(self) -> str:
+        return f"sha256:{self.hash.hexdigest()}"
+
+
+def make_layer(
+    entries: Iterable[Entry], folder: Path, *, created: int, below: str, made_by: str
+) -> Layer:
+    """Entries as a layer in a file inside `folder`. Nothing of the machine gets into it."""
+    with tempfile.NamedTemporaryFile(dir=folder, suffix=".tar.gz", delete=False) as file:
+        outer = _Hashing(cast("IO[bytes]", file))
+        # No name and no time in gzip's header; the level is part of the layer's identity.
+        with gzip.GzipFile(
+            "", "wb", compresslevel=6, fileobj=cast("IO[bytes]", outer), mtime=0
+        ) as zipped:
+            inner = _Hashing(cast("IO[bytes]", zipped))
+            write_tar(entries, cast("IO[bytes]", inner), created=created, below=below)
+    return Layer(
+        blob=Blob(digest=outer.digest, size=outer.size, media_type=LAYER, content=Path(file.name)),
+        diff_id=inner.digest,
+        made_by=made_by,
+    )
+
+
+def image_config(
+    layers: Sequence[Layer],
+    runtime: Mapping[str, Any],
+    *,
+    created: int,
+    architecture: str = "amd64",
+    base: Mapping[str, Any] | None = None,
+) -> Blob:
+    """The configuration: `base`'s own (of a base image), then our layers and `runtime` settings."""
+    base = base or {}
+    when = rfc3339(created)
+    history = [{"created": when, "created_by": layer.made_by} for layer in layers]
+    config = {
+        "architecture": base.get("architecture", architecture),
+        "os": base.get("os", "linux"),
+        "created": when,
+        "config": dict(runtime),
+        "rootfs": {
+            "type": "layers",
+            "diff_ids": [
+                *base.get("rootfs", {}).get("diff_ids", []),
+                *(layer.diff_id for layer in layers),
+            ],
+        },
+        "history": [*base.get("history", []), *history],
+    }
+    if base.get("variant"):
+        config["variant"] = base["variant"]
+    return json_blob(config, CONFIG)
+
+
+def manifest(
+    config: Blob, layers: Sequence[Mapping[str, Any]], annotations: Mapping[str, str]
+) -> Blob:
+    return json_blob(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": config.descriptor(),
+            "layers": list(layers),
+            "annotations": dict(annotations),
+        },
+        MANIFEST,
+    )

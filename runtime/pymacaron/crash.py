@@ -1,0 +1,275 @@
+"""What happens when a call fails or is slow: an answer without secrets, a report, a log line.
+
+`ErrorHandling` is the one road for every error of a served application.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, TypeVar
+
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException
+
+from pymacaron import monitor, services
+from pymacaron.config import get_config
+from pymacaron.context import current
+from pymacaron.exceptions import PyMacaronException, UnhandledServerError
+from pymacaron.redaction import redactor
+from pymacaron.reports import (
+    Reporter,
+    quietly,
+    redacted,
+    reports,
+    surroundings,
+    timing,
+    trace_of,
+)
+
+F = TypeVar("F", bound=Callable[..., Any])
+Body = dict[str, object]
+ErrorCallback = Callable[[PyMacaronException], Any]
+
+GENERIC = "the server failed to handle this request; the error_id leads to its report"
+
+
+class ErrorHandling:
+    """Answers, reports and logs for one application. Nothing it does can fail the request."""
+
+    def __init__(
+        self,
+        error_reporter: Reporter | None = None,
+        error_callback: ErrorCallback | None = None,
+        debug: bool = False,
+    ) -> None:
+        self._callback = error_callback
+        self._debug = debug
+        if error_reporter is not None:
+            reports.use(error_reporter)
+
+    def answer(self, exception: BaseException) -> tuple[int, Body]:
+        """Status and JSON body for whatever left a handler; reports from 500. Never raises."""
+        try:
+            return self._answer(exception)
+        except Exception:  # noqa: BLE001  (the caller needs an answer, whatever went wrong in making one)
+            quietly(logging.ERROR, "answering an error failed", exc_info=True)
+            return 500, UnhandledServerError(GENERIC).to_dict()
+
+    def completed(
+        self, operation_id: str, path: str, method: str, started: float, status: int, size: int
+    ) -> None:
+        """Called once after each call of an operation: request line, metrics, slow-call report.
+
+        `path` is the route as the API file writes it, `started` a time.perf_counter(), `size` the
+        number of bytes of the answer's body. Never raises.
+        """
+        try:
+            self._completed(operation_id, path, method, started, status, size)
+        except Exception:  # noqa: BLE001  (the answer is ready; nothing here may spoil it)
+            quietly(logging.ERROR, "could not complete the record of a call", exc_info=True)
+
+    def install(self, app: Flask) -> None:
+        """Makes errors outside of operations take the same road, and adds request ids, security
+        headers, the request log, /ready and monitoring. To be called once all routes are bound.
+        Raises ConfigError for unusable JWT settings."""
+        services.install(app, self)
+
+    def flask_answer(self, exception: BaseException) -> Response:
+        """The Flask error handler for everything that is raised outside of an operation."""
+        if isinstance(exception, HTTPException) and (
+            exception.response is not None or (exception.code or 500) < 400
+        ):
+            return exception.get_response()  # type: ignore[return-value]
+        status, body = self.answer(exception)
+        response = Response(json.dumps(body), status=status, mimetype="application/json")
+        if isinstance(exception, HTTPException):
+            for name, value in exception.get_headers():
+                if name.lower() not in ("content-type", "content-length"):
+                    response.headers[name] = value
+        return response
+
+    def _answer(self, exception: BaseException) -> tuple[int, Body]:
+        error = self._as_ours(exception)
+        status = int(error.status)
+        if status >= 500 and not error.error_id:
+            error.error_id = str(uuid.uuid4())
+        body = self._body(error)
+        if status >= 500:
+            self._report(error, exception)
+        return status, body
+
+    def _as_ours(self, exception: BaseException) -> PyMacaronException:
+        if isinstance(exception, PyMacaronException):
+            return exception
+        if isinstance(exception, HTTPException) and exception.code is not None:
+            error = PyMacaronException(exception.description or exception.name)
+            error.status = exception.code
+            error.code = (
+                UnhandledServerError.code
+                if exception.code == 500
+                else exception.name.upper().replace(" ", "_").replace("'", "").replace("-", "_")
+            )
+            error.user_message = None
+        else:
+            error = UnhandledServerError(f"{exception}" if self._debug else GENERIC)
+            error.user_message = None
+        error.__cause__ = exception
+        return error
+
+    def _body(self, error: PyMacaronException) -> Body:
+        if self._callback is not None:
+            try:
+                body = self._callback(error)
+                if isinstance(body, dict):
+                    json.dumps(body)
+                    return redacted_answer(body)
+                problem = f"returned {type(body).__name__} instead of a dict"
+            except Exception as failure:  # noqa: BLE001  (the default body still answers)
+                problem = f"raised {type(failure).__name__}"
+                self._report_callback(problem, failure)
+            else:
+                self._report_callback(problem, None)
+        return redacted_answer(error.to_dict())
+
+    def _report_callback(self, problem: str, failure: Exception | None) -> None:
+        data: Body = {"is_fatal_error": False, "time": timing(), **surroundings()}
+        if failure is not None:
+            data["trace"] = trace_of(failure)
+        quietly(logging.ERROR, "the error_callback %s", problem)
+        reports.send(f"NON-FATAL ERROR: the error_callback {problem}", data, failure)
+
+    def _report(self, error: PyMacaronException, exception: BaseException) -> None:
+        info = current.get()
+        where = (info.route or f"{info.method} {info.path}") if info else "a call"
+        quietly(
+            logging.ERROR,
+            "%s failed with %s %s, error_id %s",
+            where,
+            error.status,
+            error.code,
+            error.error_id,
+            exc_info=(type(exception), exception, exception.__traceback__),
+        )
+        title = f"{where}: {_text(exception)}"
+        data: Body = {
+            "title": title,
+            "trace": trace_of(exception),
+            "error_id": error.error_id,
+            "is_fatal_error": True,
+            "time": timing(),
+            "response": {
+                "status": error.status,
+                "error_code": error.code,
+                "error_description": _text(exception),
+                "user_message": error.user_message,
+            },
+            **surroundings(),
+        }
+        reports.send(title, data, exception)
+        monitor.count_exception(error.code)
+
+    def _completed(
+        self, operation_id: str, path: str, method: str, started: float, status: int, size: int
+    ) -> None:
+        seconds = time.perf_counter() - started
+        info = current.get()
+        if info is not None:
+            info.completed = True
+            info.route = path
+        services.log_request(method, path, status, seconds, size)
+        monitor.observe(method, path, status, seconds)
+        limit = get_config().get("report_call_exceeding_ms")
+        if limit and seconds * 1000 > float(limit):
+            self._report_slow(operation_id, float(limit), seconds, status)
+
+    def _report_slow(self, operation_id: str, limit: float, seconds: float, status: int) -> None:
+        end = time.time()
+        data: Body = {
+            "title": f"{operation_id}() calltime exceeded {limit:.0f} millisec!",
+            "is_fatal_error": False,
+            "time": timing(end - seconds, end),
+            "response": {
+                "status": status,
+                "error_code": "",
+                "error_description": "",
+                "user_message": "",
+            },
+            **surroundings(),
+        }
+        reports.send(f"NON-FATAL ERROR: {data['title']}", data)
+
+
+def redacted_answer(body: Mapping[str, object]) -> Body:
+    """An answer's body in which no known secret value stands."""
+    clean = {k: redactor.text(v) if isinstance(v, str) else v for k, v in body.items()}
+    nested = any(isinstance(v, dict | list) for v in clean.values())
+    if nested and redactor.shows_secret(json.dumps(clean, ensure_ascii=False)):
+        return redacted(clean)
+    return clean
+
+
+def _text(exception: BaseException) -> str:
+    try:
+        return redactor.text(str(exception) or type(exception).__name__)
+    except Exception:  # noqa: BLE001  (an exception whose own __str__ raises)
+        return type(exception).__name__
+
+
+def set_error_reporter(f: Reporter | None) -> None:
+    """From now on errors are reported by `f(title=, data=, exception=)`; None: only logged."""
+    reports.use(f)
+
+
+def report_warning(
+    title: str | None = None,
+    data: Mapping[str, object] = {},
+    exception: BaseException | None = None,
+) -> None:
+    """Reports something odd; the call goes on."""
+    full: Body = {**data, "title": title, "is_fatal_error": False, **surroundings()}
+    if exception is not None:
+        full["trace"] = trace_of(exception)
+        full["error_caught"] = _text(exception)
+    quietly(logging.WARNING, "reported: %s", title)
+    reports.send(title or "warning", full, exception)
+
+
+def report_error(
+    title: str | None = None,
+    data: Mapping[str, object] = {},
+    caught: BaseException | str | None = None,
+    is_fatal: bool = False,
+) -> None:
+    """Reports an error that need not fail the call. NO_ERROR_REPORTING=1 in the environment
+    (without DO_REPORT_ERROR) keeps it to the log."""
+    kind = "FATAL ERROR" if is_fatal else "NON-FATAL ERROR"
+    name = f"{kind} {get_config().get('name', '')}: {title or 'error'}"
+    quietly(logging.ERROR if is_fatal else logging.WARNING, "%s", name)
+    if os.environ.get("NO_ERROR_REPORTING") == "1" and not os.environ.get("DO_REPORT_ERROR"):
+        return
+    exception = caught if isinstance(caught, BaseException) else None
+    full: Body = {**data, "title": title, "is_fatal_error": is_fatal}
+    if caught is not None:
+        full["error_caught"] = str(caught) if exception is None else _text(exception)
+    if exception is not None:
+        full["trace"] = trace_of(exception)
+    reports.send(name, {**surroundings(), **full}, exception)
+
+
+def crash_handler(f: F) -> F:
+    """Answers and reports what `f` raises, for routes made with Flask itself (1.x name)."""
+
+    @wraps(f)
+    def handled(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return f(*args, **kwargs)
+        except Exception as exception:  # noqa: BLE001  (all of them become an answer)
+            return ErrorHandling().flask_answer(exception)
+
+    return handled  # type: ignore[return-value]

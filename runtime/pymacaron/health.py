@@ -1,0 +1,53 @@
+"""Is this process fit to serve? The ping hooks decide, and whether it was told to stop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+Hook = Callable[[], object]
+
+
+class Health:
+    """The hooks of a process and its state of leaving."""
+
+    def __init__(self) -> None:
+        self.hooks: list[Hook] = []
+        self._leaving = threading.Event()
+
+    def add(self, hook: object) -> None:
+        """Registers a hook, or each of a list. A hook fails by raising, or by returning False."""
+        hooks = list(hook) if isinstance(hook, list | tuple) else [hook]
+        for one in hooks:
+            if not callable(one):
+                raise TypeError(f"ping hook {one!r} should be a function")
+            if one not in self.hooks:
+                self.hooks.append(one)
+
+    def leave(self) -> None:
+        """From now on this process is not ready: it finishes what it has and stops."""
+        self._leaving.set()
+
+    @property
+    def leaving(self) -> bool:
+        return self._leaving.is_set()
+
+    def check(self) -> list[str]:
+        """Runs all hooks; the names of those that failed."""
+        failed = []
+        for hook in self.hooks:
+            try:
+                ok = hook() is not False
+            except Exception:  # noqa: BLE001  (whatever a hook raises means: not ready)
+                ok = False
+            if not ok:
+                failed.append(getattr(hook, "__name__", type(hook).__name__))
+        return failed
+
+
+health = Health()
+
+
+def add_ping_hook(hook: object) -> None:
+    """Calls `hook` at every /ping and /ready."""
+    health.add(hook)

@@ -1,0 +1,213 @@
+"""Logging: text on a terminal, one JSON object a line in a container; secrets masked in both.
+
+>>> from pymacaron.log import pymlogger
+>>> log = pymlogger(__name__)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pymacaron.context import current
+from pymacaron.redaction import redactor
+
+DEFAULT_LEVEL = logging.DEBUG
+# The libraries whose lower levels say nothing about the service.
+QUIET: Mapping[str, int] = {
+    "boto": logging.INFO,
+    "boto3": logging.WARNING,
+    "botocore": logging.WARNING,
+    "urllib3": logging.INFO,
+    "celery": logging.INFO,
+    "kombu": logging.INFO,
+    "amqp": logging.INFO,
+    "werkzeug": logging.WARNING,
+    "opentelemetry": logging.WARNING,
+    "scout_apm": logging.INFO,
+    "elasticsearch": logging.INFO,
+    "asyncio": logging.INFO,
+}
+# severity names as Google Cloud and most log systems know them
+SEVERITY: Mapping[int, str] = {
+    logging.DEBUG: "DEBUG",
+    logging.INFO: "INFO",
+    logging.WARNING: "WARNING",
+    logging.ERROR: "ERROR",
+    logging.CRITICAL: "CRITICAL",
+}
+
+
+class TextFormatter(logging.Formatter):
+    """time - FLASK|WORKER pid [user] logger - level - message"""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(
+            f"%(asctime)s - {kind} %(process)d%(user)s %(name)s - %(levelname)s - %(message)s"
+        )
+
+    def format(self, record: logging.LogRecord) -> str:
+        user = _user()
+        record.user = f" [{user}]" if user else ""
+        return redactor.text(super().format(record))
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line, with the fields that log systems look for."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self._kind = kind
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": _rfc3339(record.created),
+            "severity": SEVERITY.get(record.levelno, record.levelname),
+            "message": redactor.text(record.getMessage()),
+            "logger": record.name,
+            "kind": self._kind,
+            "pid": record.process,
+        }
+        info = current.get()
+        if info is not None:
+            line["request_id"] = info.id
+        user = _user()
+        if user:
+            line["user"] = redactor.text(user)
+        release = os.environ.get("PYM_RELEASE")
+        if release:
+            line["release"] = release
+        fields = getattr(record, "fields", None)
+        if isinstance(fields, Mapping):
+            line.update({str(k): _masked(v) for k, v in fields.items()})
+        if record.exc_info:
+            line["exception"] = redactor.text(self.formatException(record.exc_info))
+        if record.stack_info:
+            line["stack"] = redactor.text(record.stack_info)
+        return json.dumps(line, default=lambda o: redactor.text(str(o)))
+
+
+class SafeHandler(logging.Handler):
+    """Writes to what is standard output at the time. Its failures never reach who logs."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = self.format(record)
+            sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n")
+            sys.stdout.flush()
+        except Exception:  # noqa: BLE001  (a full disk or a closed pipe must not fail a request)
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(Exception):  # no place left to say it
+            sys.stderr.write(
+                f"a line of {record.name} could not be logged: {traceback.format_exc(limit=1)}"
+            )
+
+
+def setup_logger(celery: bool = False) -> None:
+    """Logs to standard output in the format of the place, instead of what was set up before."""
+    kind = "WORKER" if celery else "FLASK"
+    handler = SafeHandler()
+    handler.setFormatter(JsonFormatter(kind) if wants_json(os.environ) else TextFormatter(kind))
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+    root.addHandler(handler)
+    if root.level in (logging.NOTSET, logging.WARNING):
+        root.setLevel(DEFAULT_LEVEL)
+    quieten()
+
+
+def setup_if_needed(celery: bool = False) -> None:
+    """Sets logging up unless the application, a test runner or an earlier call has."""
+    if not logging.getLogger().handlers:
+        setup_logger(celery)
+
+
+def quieten() -> None:
+    """Keeps chatty libraries from drowning the service's own lines."""
+    for name, level in QUIET.items():
+        logger = logging.getLogger(name)
+        if logger.level == logging.NOTSET:
+            logger.setLevel(level)
+
+
+def wants_json(environ: Mapping[str, str]) -> bool:
+    """PYM_LOG_FORMAT says `json` or `text`; else JSON in a container that writes to no terminal."""
+    asked = environ.get("PYM_LOG_FORMAT", "").lower()
+    if asked in ("json", "text"):
+        return asked == "json"
+    try:
+        if sys.stdout.isatty():
+            return False
+    except (AttributeError, ValueError):
+        return False
+    return any(name in environ for name in ("K_SERVICE", "KUBERNETES_SERVICE_HOST")) or any(
+        Path(mark).exists() for mark in ("/.dockerenv", "/run/.containerenv", "/pym/VERSION")
+    )
+
+
+def get_logger() -> logging.Logger:
+    """The root logger."""
+    return logging.getLogger()
+
+
+def set_level(newlevel: int | str) -> None:
+    """Sets the level below which nothing is logged."""
+    logging.getLogger().setLevel(newlevel)
+
+
+if TYPE_CHECKING:
+    _Adapter = logging.LoggerAdapter[logging.Logger]
+else:  # can't be subscripted on Python 3.10
+    _Adapter = logging.LoggerAdapter
+
+
+class PymacaronLogger(_Adapter):
+    """A logger with 2.x's `warn`, which newer Pythons are about to drop."""
+
+    def warn(self, msg: object, *args: object, **kwargs: Any) -> None:
+        self.warning(msg, *args, **kwargs)
+
+
+def pymlogger(name: str | None = None) -> PymacaronLogger:
+    """A logger; its lines carry the user's id."""
+    return PymacaronLogger(logging.getLogger(name or __name__), {})
+
+
+def printable(text: str) -> str:
+    """Text from outside on one line: control characters can't forge another log line."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text
+    )
+
+
+def _masked(value: object) -> object:
+    return redactor.text(value) if isinstance(value, str) else value
+
+
+def _user() -> str:
+    from flask import g, has_app_context
+
+    info = current.get()
+    if info is not None and info.user:
+        return printable(info.user)
+    if has_app_context():
+        user = g.get("current_user")
+        if isinstance(user, Mapping):
+            return printable(str(user.get("sub", "")))
+    return ""
+
+
+def _rfc3339(seconds: float) -> str:
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{whole}.{int(seconds % 1 * 1_000_000):06d}Z"

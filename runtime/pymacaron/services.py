@@ -1,0 +1,175 @@
+"""What surrounds every request of an application: its id, log line, security headers, /ready."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, Response
+
+from pymacaron import log as logs
+from pymacaron import monitor, tokens
+from pymacaron.config import ConfigError, get_config
+from pymacaron.context import RequestInfo, current, id_for
+from pymacaron.health import health
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from pymacaron.crash import ErrorHandling
+
+log = logging.getLogger("pymacaron.request")
+
+REQUEST_ID = "X-Request-ID"
+FRESH_TOKEN = "X-Renewed-Token"  # noqa: S105  (a header's name)
+INSTALLED = "pymacaron_services"
+# Asked every few seconds by load balancers: not worth a line each.
+PROBES = ("/ping", "/ready", "/metrics")
+
+
+def install(app: Flask, handling: ErrorHandling) -> None:
+    """Wraps an application, once."""
+    if INSTALLED in app.extensions:
+        return
+    logs.setup_if_needed()
+    check_jwt()
+    app.extensions[INSTALLED] = handling
+    handlers = app.error_handler_spec[None][None]
+    if Exception not in handlers:
+        app.register_error_handler(Exception, handling.flask_answer)
+    if not any(rule.rule == "/ready" for rule in app.url_map.iter_rules()):
+        app.add_url_rule("/ready", "pymacaron_ready", _ready, methods=["GET"])
+    monitor.monitor_init(app=app)
+    app.wsgi_app = Surroundings(app.wsgi_app)  # type: ignore[method-assign]
+
+
+def check_jwt() -> None:
+    """Tells at the start of JWT settings that are unusable (ConfigError) or weak (a warning)."""
+    conf = get_config()
+    secret = conf.get("jwt_secret")
+    if secret is None:
+        return
+    problem = tokens.secret_problem(secret)
+    if problem:
+        raise ConfigError(problem)
+    if len(str(secret).encode()) < tokens.SHORT_SECRET:
+        logging.getLogger("pymacaron.auth").warning(
+            "jwt_secret has fewer than %d bytes and can be guessed by trying: use a longer one",
+            tokens.SHORT_SECRET,
+        )
+
+
+class Surroundings:
+    """WSGI middleware: gives each request its RequestInfo and each answer its headers."""
+
+    def __init__(self, app: WSGIApplication) -> None:
+        self._app = app
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        info = RequestInfo(environ=environ, id=id_for(environ))
+        told = current.set(info)
+        status, size = 500, 0
+
+        def start(
+            line: str, headers: list[tuple[str, str]], exc_info: Any = None, /
+        ) -> Callable[[bytes], object]:
+            nonlocal status, size
+            status = int(line[:3])
+            size = _add_headers(headers, info, environ)
+            return start_response(line, headers, exc_info)
+
+        try:
+            return self._app(environ, start)
+        finally:
+            if not info.completed:
+                _outside_operations(info, status, size)
+            current.reset(told)
+
+
+def _add_headers(
+    headers: list[tuple[str, str]], info: RequestInfo, environ: WSGIEnvironment
+) -> int:
+    """Adds ours where the application has none; the answer's Content-Length, or 0."""
+    size = 0
+    is_json = False
+    names = set()
+    for name, value in headers:
+        lower = name.lower()
+        names.add(lower)
+        if lower == "content-length" and value.isdigit():
+            size = int(value)
+        elif lower == "content-type":
+            is_json = value.startswith("application/json")
+    ours = [(REQUEST_ID, info.id), ("X-Content-Type-Options", "nosniff")]
+    if is_json:
+        ours.append(("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"))
+        ours.append(("Referrer-Policy", "no-referrer"))
+    if environ.get("wsgi.url_scheme") == "https" or (
+        environ.get("HTTP_X_FORWARDED_PROTO") == "https"
+    ):
+        ours.append(("Strict-Transport-Security", "max-age=31536000"))
+    if info.fresh_token:
+        ours.append((FRESH_TOKEN, info.fresh_token))
+        ours.append(("Cache-Control", "no-store"))
+    if health.leaving:
+        ours.append(("Connection", "close"))
+    headers.extend((name, value) for name, value in ours if name.lower() not in names)
+    return size
+
+
+def _outside_operations(info: RequestInfo, status: int, size: int) -> None:
+    """The line of a request that no operation completed: a 404, a route made with Flask itself."""
+    try:
+        seconds = time.perf_counter() - info.started
+        log_request(info.method, info.path, status, seconds, size)
+        monitor.observe(info.method, "(other)", status, seconds)
+    except Exception:  # noqa: BLE001, S110  (the answer is ready; nothing here may spoil it)
+        pass
+
+
+def log_request(method: str, route: str, status: int, seconds: float, size: int) -> None:
+    """One line per request; none for a probe that went well, unless `log_probes: true`."""
+    level = logging.ERROR if status >= 500 else logging.INFO
+    if not log.isEnabledFor(level):
+        return
+    if route in PROBES and status < 400 and not get_config().get("log_probes"):
+        return
+    info = current.get()
+    path = info.path if info else route
+    ms = round(seconds * 1000, 2)
+    shown = logs.printable(path)
+    log.log(
+        level,
+        "%s %s %s %s ms %s B",
+        method,
+        shown,
+        status,
+        ms,
+        size,
+        extra={
+            "fields": {
+                "method": method,
+                "route": route,
+                "path": shown,
+                "status": status,
+                "ms": ms,
+                "bytes": size,
+            }
+        },
+    )
+
+
+def _ready() -> Response:
+    """200 while this process wants requests, else 503 with the reason."""
+    failed = [] if health.leaving else health.check()
+    if health.leaving:
+        body: dict[str, object] = {"ready": False, "reason": "shutting down"}
+    elif failed:
+        body = {"ready": False, "reason": f"failed: {', '.join(failed)}"}
+    else:
+        body = {"ready": True}
+    status = 200 if body["ready"] else 503
+    return Response(json.dumps(body), status=status, mimetype="application/json")

@@ -1,0 +1,233 @@
+"""Signing and checking of tokens, after RFC 7519 and the advice of RFC 8725. Knows no HTTP."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import math
+import re
+import threading
+import time
+import warnings
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jwt
+
+from pymacaron.config import ConfigError, PyMacaronConfig
+from pymacaron.exceptions import AuthInvalidTokenError, AuthTokenExpiredError
+
+LEEWAY = 300
+LONGEST = 16_384
+REQUIRED = ("exp", "iat", "sub", "aud", "iss")
+SYMMETRIC = "HS256"
+ASYMMETRIC = ("RS256", "ES256")
+REMEMBERED = 2048
+SHORT_SECRET = 32
+# Headers that bring a key along, or change what is signed or how it is wrapped: never needed here,
+# and each of them has been a way in (RFC 8725 sections 3.5 and 3.10; CVE-2018-0114).
+REFUSED_HEADERS = ("jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "enc", "cty")
+TYPES = ("jwt", "at+jwt", "application/jwt", "application/at+jwt")
+_SCALARS = (str, int, float, bool, type(None))
+_SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What a good token looks like here."""
+
+    secret: str | None = field(repr=False)
+    issuer: str
+    audience: str
+    algorithms: tuple[str, ...] = (SYMMETRIC,)
+
+
+def rules(conf: PyMacaronConfig) -> Rules:
+    """The configured rules. Raises ConfigError for settings that no token can be checked with."""
+    issuer, audience = conf.get("jwt_issuer"), conf.get("jwt_audience")
+    for name, value in (("jwt_issuer", issuer), ("jwt_audience", audience)):
+        if not value or not isinstance(value, str):
+            raise ConfigError(f"{name} is not set: add it to pym-config.yaml to use tokens")
+    secret = conf.get("jwt_secret")
+    problem = secret_problem(secret)
+    if problem:
+        raise ConfigError(problem)
+    return Rules(secret=secret, issuer=issuer, audience=audience)
+
+
+def secret_problem(secret: object) -> str | None:
+    """Why a secret can't sign tokens, or None."""
+    if not secret:
+        return "jwt_secret is not set: add it to pym-config.yaml to use tokens"
+    if not isinstance(secret, str):
+        return f"jwt_secret must be text, not {type(secret).__name__}: put it in quotes"
+    if secret in ("jwt_secret", "PYM_JWT_SECRET"):
+        return "jwt_secret is its own key's name, which anybody can guess: choose a random one"
+    return None
+
+
+def signed(claims: Mapping[str, Any], rules: Rules, issuer: str | None = None) -> str:
+    """A token with these claims, and ours over them."""
+    who = issuer or rules.issuer
+    payload = {**claims, "iss": who, "aud": rules.audience}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a short secret is warned about once, at the start
+        return jwt.encode(payload, rules.secret or "", algorithm=SYMMETRIC, headers={"iss": who})
+
+
+class _Memory:
+    """Claims of tokens that were good, until they expire; the oldest go first."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._lock = threading.Lock()
+        self._claims: OrderedDict[tuple[str, Rules], dict[str, Any]] = OrderedDict()
+
+    def get(self, key: tuple[str, Rules]) -> dict[str, Any] | None:
+        return self._claims.get(key)
+
+    def put(self, key: tuple[str, Rules], claims: dict[str, Any]) -> None:
+        with self._lock:
+            self._claims[key] = claims
+            while len(self._claims) > self._size:
+                self._claims.popitem(last=False)
+
+    def forget(self, key: tuple[str, Rules]) -> None:
+        with self._lock:
+            self._claims.pop(key, None)
+
+
+_memory = _Memory(REMEMBERED)
+
+
+def verified(token: object, rules: Rules) -> dict[str, Any]:
+    """The claims of a token, as a copy the caller may change.
+
+    Raises AuthTokenExpiredError for a token that was good once, else AuthInvalidTokenError.
+    """
+    if not isinstance(token, str):
+        raise AuthInvalidTokenError("JWT token is invalid: not text")
+    key = (token, rules)
+    claims = _memory.get(key)
+    if claims is None:
+        claims = _decoded(token, rules)
+        _memory.put(key, claims)
+    elif float(claims["exp"]) <= time.time() - LEEWAY:
+        _memory.forget(key)
+        raise AuthTokenExpiredError("JWT token has expired")
+    return {k: v if type(v) in _SCALARS else copy.deepcopy(v) for k, v in claims.items()}
+
+
+def _decoded(token: str, rules: Rules) -> dict[str, Any]:
+    header, payload = _parts(token)
+    _check_header(header, rules)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a short secret is warned about once, at the start
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                rules.secret or "",
+                algorithms=list(rules.algorithms),
+                audience=rules.audience,
+                issuer=rules.issuer,
+                leeway=LEEWAY,
+                options={"require": list(REQUIRED)},
+            )
+    except jwt.ExpiredSignatureError as error:
+        _check_types(payload)
+        raise AuthTokenExpiredError("JWT token has expired") from error
+    except jwt.InvalidSignatureError as error:
+        raise AuthInvalidTokenError("JWT token signature is invalid") from error
+    except jwt.InvalidAudienceError as error:
+        raise AuthInvalidTokenError("JWT has incorrect audience") from error
+    except jwt.InvalidIssuerError as error:
+        raise AuthInvalidTokenError("JWT has incorrect issuer") from error
+    except (jwt.InvalidIssuedAtError, jwt.ImmatureSignatureError) as error:
+        raise AuthInvalidTokenError("JWT token was issued in the future") from error
+    except jwt.MissingRequiredClaimError as error:
+        raise AuthInvalidTokenError(f"JWT token lacks the claim {error.claim}") from error
+    except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise AuthInvalidTokenError("JWT token is invalid") from error
+    _check_types(claims)
+    if header.get("iss", claims["iss"]) != claims["iss"]:
+        raise AuthInvalidTokenError("JWT has incorrect issuer")
+    return claims
+
+
+def _parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    if len(token) > LONGEST:
+        raise AuthInvalidTokenError("JWT token is invalid: too long")
+    segments = token.split(".")
+    if len(segments) != 3:
+        raise AuthInvalidTokenError("JWT token is invalid: not three parts")
+    header, payload, _ = (_bytes(segment) for segment in segments)
+    return _object(header), _object(payload)
+
+
+def _bytes(segment: str) -> bytes:
+    """Strict base64url: no padding, no foreign characters, one spelling for each value."""
+    if _SEGMENT.fullmatch(segment):
+        try:
+            raw = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+        except ValueError:
+            raw = b""
+        if base64.urlsafe_b64encode(raw).rstrip(b"=") == segment.encode():
+            return raw
+    raise AuthInvalidTokenError("JWT token is invalid: bad base64")
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    """A JSON object in which no name stands twice: two readers might take different ones."""
+    try:
+        value = json.loads(
+            raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant
+        )
+    except (ValueError, RecursionError) as error:
+        raise AuthInvalidTokenError("JWT token is invalid: bad JSON") from error
+    if not isinstance(value, dict):
+        raise AuthInvalidTokenError("JWT token is invalid: not a JSON object")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice")
+    return found
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _check_header(header: Mapping[str, Any], rules: Rules) -> None:
+    if header.get("alg") not in rules.algorithms:
+        raise AuthInvalidTokenError("JWT token is invalid: wrong algorithm")
+    if str(header.get("typ", "JWT")).lower() not in TYPES:
+        raise AuthInvalidTokenError("JWT token is invalid: wrong type")
+    if not isinstance(header.get("kid", ""), str):
+        raise AuthInvalidTokenError("JWT token is invalid: bad key id")
+    for name in REFUSED_HEADERS:
+        if name in header:
+            raise AuthInvalidTokenError(f"JWT token is invalid: header {name} is not accepted")
+
+
+def _check_types(claims: Mapping[str, Any]) -> None:
+    """JSON types as RFC 7519 section 4.1 has them; a text that looks like a number is none."""
+    for name in ("exp", "iat", "nbf"):
+        value = claims.get(name)
+        number = type(value) in (int, float) and math.isfinite(value or 0)
+        if name in claims and (not number or abs(value or 0) > 2**53):
+            raise AuthInvalidTokenError(f"JWT token is invalid: claim {name} is no time")
+    for name in ("sub", "iss"):
+        value = claims.get(name)
+        if not isinstance(value, str) or not value or not _writable(value):
+            raise AuthInvalidTokenError(f"JWT token is invalid: claim {name} is no text")
+
+
+def _writable(text: str) -> bool:
+    """No control characters and no lone surrogates: the text goes into logs and headers."""
+    return text.isprintable()

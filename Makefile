@@ -11,6 +11,9 @@ $(VENV)/.done: pyproject.toml runtime/pyproject.toml
 	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]' -e './runtime[async,dynamodb,monitoring,jwks,test]'
 	touch $@
 
+demo: $(VENV)/.done
+	$(BIN)/python examples/demo.py
+
 test: $(VENV)/.done
 	$(BIN)/python -m pytest
 

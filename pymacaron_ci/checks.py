@@ -80,7 +80,7 @@ class HttpChecks:
                 seen = 0
                 return Pending(f"/version tells {found or 'no release'}, not {release.id}")
             seen += 1
-            return Ready(None) if seen >= STEADY else Pending()
+            return Ready(None) if seen >= STEADY else Pending("/version does not answer steadily")
 
         try:
             for what, probe in (("/ping", ping), ("/version", steady)):
@@ -213,7 +213,7 @@ def _junit(report: Path) -> tuple[int, tuple[TestResult, ...]]:
         bad = [child for child in case if child.tag in ("failure", "error")]
         if bad:
             name = "::".join(n for n in (case.get("classname", ""), case.get("name", "")) if n)
-            message = bad[0].get("message") or (bad[0].text or "")
+            message = "\n".join(t for t in (bad[0].get("message"), bad[0].text) if t)
             failures.append(TestResult(name=name, message=message.strip()))
         elif case.find("skipped") is None:
             passed += 1

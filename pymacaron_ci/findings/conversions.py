@@ -1,0 +1,23 @@
+"""What YAML made of unquoted texts, where nothing else has refused the value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pymacaron_ci.findings import Case, error, warning
+from pymacaron_ci.model import Problem
+from pymacaron_ci.options import OPTIONS
+
+
+def find(case: Case) -> Iterator[Problem]:
+    for where, conversion in case.document.conversions.items():
+        name = ".".join(str(w) for w in where)
+        text = f"{name}: YAML reads {conversion.raw} as {conversion.read_as}"
+        option = OPTIONS.get(str(where[0]))
+        if option is None:
+            yield warning(text, conversion.hint, case.at_value(*where))
+        elif option.name in case.usable and option.rule()["type"] != "boolean":
+            # A number that is not what stands there; a bad one has been refused already.
+            yield error(text, conversion.hint, case.at_value(*where))
+        elif option.name in case.usable:
+            yield warning(text, conversion.hint, case.at_value(*where))

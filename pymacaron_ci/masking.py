@@ -1,0 +1,69 @@
+"""The lines of a configuration, fit to be shown: what may be a secret becomes asterisks."""
+
+from __future__ import annotations
+
+import re
+
+from pymacaron_ci import document
+from pymacaron_ci.document import Document, lines
+from pymacaron_ci.errors import ConfigError
+from pymacaron_ci.findings import secret_names
+from pymacaron_ci.findings.secrecy import SECRET_VALUE, is_secret, is_secret_name
+from pymacaron_ci.yaml_nodes import Span
+
+MASK = "********"
+_KEY = re.compile(r"""^(\s*(?:-\s+)*)(["']?)([\w.-]+)\2\s*:(\s+|$)""")
+
+
+def masked_lines(text: str) -> list[str]:
+    """Each line of the text; columns before a masked value stay what they are."""
+    shown = lines(text)
+    try:
+        read = document.parse(text.encode("utf-8", "replace"), "")
+    except ConfigError:
+        return _masked_by_eye(shown)
+    for span in _secret_spans(read):
+        _mask(shown, span)
+    return shown
+
+
+def _secret_spans(read: Document) -> list[Span]:
+    listed = secret_names(read.data)
+    found = []
+    for where, span in read.values.items():
+        value: object = read.data
+        for step in where:
+            value = value[step]  # type: ignore[index]
+        if is_secret(where, value, listed):
+            found.append(span)
+    # From the end, so that a span's columns still hold when it is its turn.
+    return sorted(found, key=lambda s: (s.line, s.column), reverse=True)
+
+
+def _mask(shown: list[str], span: Span) -> None:
+    last = min(span.end_line, len(shown))
+    for number in range(span.line, last + 1):
+        line = shown[number - 1]
+        start = span.column - 1 if number == span.line else len(line) - len(line.lstrip())
+        end = span.end_column - 1 if number == span.end_line else len(line)
+        if start < end:
+            shown[number - 1] = line[:start] + MASK + line[end:]
+
+
+def _masked_by_eye(shown: list[str]) -> list[str]:
+    """For what is not YAML: masks what follows a secret-like key, up to the next key as far left."""
+    masked = []
+    depth: int | None = None
+    for line in shown:
+        key = _KEY.match(line)
+        indent = len(line) - len(line.lstrip())
+        if key and (depth is None or indent <= depth):
+            depth = indent if is_secret_name(key[3]) or key[3] == "env_secrets" else None
+            masked.append(
+                line[: key.end()] + MASK if depth is not None and line[key.end() :] else line
+            )
+        elif depth is not None and line.strip():
+            masked.append(line[:indent] + MASK)
+        else:
+            masked.append(line)
+    return [SECRET_VALUE.sub(MASK, line) for line in masked]

@@ -1,0 +1,290 @@
+"""YAML text → a tree of nodes with their places. No recursion, no user tags, no alias bombs.
+
+Builds on PyYAML's event stream, not on its composer, which recurses and expands without bounds.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import yaml
+
+MOST_VALUES = 20_000
+DEEPEST = 50
+LONGEST_NUMBER = 100
+
+_PREFIX = "tag:yaml.org,2002:"
+_KNOWN_TAGS = {"str", "int", "float", "bool", "null", "seq", "map"}
+
+Scalar = str | int | float | bool | None | datetime.date | datetime.datetime
+Kind = Literal["scalar", "list", "mapping"]
+# libyaml is ten times quicker; a PyYAML built without it gives the same events.
+_Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class Span:
+    """From a character to the one after the last; lines and columns count from 1."""
+
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What YAML made, in silence, of an unquoted text."""
+
+    raw: str
+    read_as: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class Node:
+    kind: Kind
+    span: Span
+    value: Scalar = None
+    merge: bool = False
+    conversion: Conversion | None = None
+    items: tuple[Node, ...] = ()
+    pairs: tuple[tuple[Node, Node], ...] = ()
+    size: int = 1
+    depth: int = 1
+
+
+class Unreadable(Exception):
+    """The text can't be read at all; says why and where."""
+
+    def __init__(self, text: str, hint: str | None = None, span: Span | None = None) -> None:
+        self.text, self.hint, self.span = text, hint, span
+        super().__init__(text)
+
+
+@dataclass
+class _Open:
+    """A list or mapping whose end has not been seen yet."""
+
+    kind: Kind
+    span: Span
+    anchor: str | None
+    children: list[Node] = field(default_factory=list)
+    size: int = 1
+    depth: int = 1
+
+
+def read(text: str) -> Node | None:
+    """The only document in `text`; None when there is nothing in it. Raises Unreadable."""
+    root: Node | None = None
+    documents = 0
+    stack: list[_Open] = []
+    anchors: dict[str, Node] = {}
+    for event in _events(text):
+        span = _span(event)
+        node: Node | None = None
+        anchor = getattr(event, "anchor", None)
+        if isinstance(event, yaml.DocumentStartEvent):
+            documents += 1
+            if documents > 1:
+                raise Unreadable(
+                    "the file holds a second YAML document",
+                    "remove everything from this `---` on: one file is one configuration",
+                    span,
+                )
+        elif isinstance(event, yaml.CollectionStartEvent):
+            kind: Kind = "list" if isinstance(event, yaml.SequenceStartEvent) else "mapping"
+            _refuse_tag(event.tag, span, "seq" if kind == "list" else "map")
+            stack.append(_Open(kind, span, anchor))
+            if len(stack) > DEEPEST:
+                raise _too_deep(span)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            opened = stack.pop()
+            anchor = opened.anchor
+            node = _closed(opened, span)
+        elif isinstance(event, yaml.ScalarEvent):
+            node = _scalar(event, span)
+        elif isinstance(event, yaml.AliasEvent):
+            node, anchor = _aliased(event.anchor, anchors, stack, span), None
+        if node is None:
+            continue
+        if anchor is not None:
+            anchors[anchor] = node
+        if not stack:
+            root = node
+            continue
+        parent = stack[-1]
+        parent.children.append(node)
+        parent.size += node.size
+        parent.depth = max(parent.depth, node.depth + 1)
+        if parent.depth + len(stack) - 1 > DEEPEST:
+            raise _too_deep(span)
+        if sum(o.size for o in stack) > MOST_VALUES:
+            raise Unreadable(
+                f"the file holds more than {MOST_VALUES:,} values, counting each use of an alias",
+                "a pym-config.yaml holds settings; keep data in a file of its own",
+                span,
+            )
+    return root
+
+
+def _events(text: str) -> Iterator[yaml.Event]:
+    loader = None
+    try:
+        loader = _Loader(text)
+        while loader.check_event():
+            yield loader.get_event()
+    except yaml.MarkedYAMLError as error:
+        raise _syntax(error) from error
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+        raise Unreadable(f"this is not YAML: {error}", "see https://yaml.org") from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def _syntax(error: yaml.MarkedYAMLError) -> Unreadable:
+    mark = error.problem_mark or error.context_mark
+    span = Span(mark.line + 1, mark.column + 1, mark.line + 1, mark.column + 2) if mark else None
+    problem = str(error.problem or error.context or "syntax error")
+    text, hint = f"this is not YAML: {problem}", "check the indentation and the quotes around here"
+    if "cannot start any token" in problem or "tab" in problem:
+        text = "this is not YAML: a character that can't stand here"
+        hint = "indent with spaces, never with a tab; put text that starts with @, ` or % in quotes"
+    elif "mapping values are not allowed" in problem:
+        text = "this is not YAML: a `:` where no key can be"
+        hint = "put a text that holds `: ` in quotes, and check the indentation"
+    elif "could not find expected ':'" in problem:
+        text = "this is not YAML: a line without a `:`"
+        hint = "every setting is `key: value`, with a space after the colon"
+    elif "undefined alias" in problem:
+        text = "this is not YAML: an alias (`*name`) without its anchor (`&name`)"
+        hint = "put a text that starts with * in quotes"
+    elif "unexpected end of stream" in problem:
+        text = "this is not YAML: a quotation mark is never closed"
+        hint = "close the quotes, or double a ' inside '…'"
+    return Unreadable(text, hint, span)
+
+
+def _span(event: yaml.Event) -> Span:
+    start, end = event.start_mark, event.end_mark
+    if start is None or end is None:
+        return Span(1, 1, 1, 1)
+    return Span(start.line + 1, start.column + 1, end.line + 1, end.column + 1)
+
+
+def _too_deep(span: Span) -> Unreadable:
+    return Unreadable(f"more than {DEEPEST} levels of nesting", "flatten this part", span)
+
+
+def _refuse_tag(tag: str | None, span: Span, *allowed: str) -> None:
+    if tag is None or tag == "!" or tag in {_PREFIX + a for a in allowed}:
+        return
+    shown = "!!" + tag[len(_PREFIX) :] if tag.startswith(_PREFIX) else tag
+    raise Unreadable(
+        f"the tag {shown[:40]} is not allowed here",
+        "remove it: plain YAML values are enough, and nothing else is ever constructed",
+        span,
+    )
+
+
+def _closed(opened: _Open, end: Span) -> Node:
+    start = opened.span
+    span = Span(start.line, start.column, end.end_line, end.end_column)
+    children = opened.children
+    if opened.kind == "list":
+        return Node("list", span, items=tuple(children), size=opened.size, depth=opened.depth)
+    pairs = tuple(zip(children[::2], children[1::2], strict=True))
+    return Node("mapping", span, pairs=pairs, size=opened.size, depth=opened.depth)
+
+
+def _aliased(name: str | None, anchors: dict[str, Node], stack: list[_Open], span: Span) -> Node:
+    name = name or ""
+    if any(o.anchor == name for o in stack):
+        raise Unreadable(f"the alias *{name[:40]} stands inside itself", "remove it", span)
+    if name not in anchors:
+        raise Unreadable(
+            "this is not YAML: an alias (`*name`) without its anchor (`&name`)",
+            "put a text that starts with * in quotes",
+            span,
+        )
+    return _moved(anchors[name], span)
+
+
+def _moved(node: Node, span: Span) -> Node:
+    """The same value at the alias's own place; what is inside keeps its own."""
+    return Node(
+        node.kind, span, node.value, False, node.conversion,
+        node.items, node.pairs, node.size, node.depth,
+    )  # fmt: skip
+
+
+def _scalar(event: yaml.ScalarEvent, span: Span) -> Node:
+    raw: str = event.value
+    if any("\ud800" <= c <= "\udfff" for c in raw):
+        raise Unreadable("half of a surrogate pair, which is no character", "remove it", span)
+    _refuse_tag(event.tag, span, "str", "int", "float", "bool", "null")
+    plain = not event.style and event.implicit[0]
+    tag = _implicit_tag(raw) if plain else (event.tag or "").removeprefix(_PREFIX)
+    if tag == "value":
+        raise Unreadable(
+            "a lone `=` means something of its own in YAML", "write it in quotes", span
+        )
+    if tag == "merge":
+        return Node("scalar", span, raw, merge=True)
+    try:
+        value = _construct(tag, raw, span)
+    except (ValueError, OverflowError, KeyError, IndexError, AttributeError, TypeError) as error:
+        what = {"timestamp": "date", "int": "number", "float": "number"}.get(tag, "value")
+        raise Unreadable(
+            f"`{raw[:40]}` looks like a {what} but is none", "write it in quotes", span
+        ) from error
+    return Node("scalar", span, value, conversion=_conversion(tag, raw, value) if plain else None)
+
+
+def _implicit_tag(raw: str) -> str:
+    resolvers = yaml.SafeLoader.yaml_implicit_resolvers
+    for tag, expression in resolvers.get(raw[:1], []):
+        if expression.match(raw):
+            return str(tag).removeprefix(_PREFIX)
+    return "str"
+
+
+def _construct(tag: str, raw: str, span: Span) -> Scalar:
+    if tag not in {"int", "float", "bool", "null", "timestamp"}:
+        return raw
+    if len(raw) > LONGEST_NUMBER:
+        raise Unreadable("a number this long is surely a text", "write it in quotes", span)
+    constructor = yaml.constructor.SafeConstructor()
+    node = yaml.ScalarNode(_PREFIX + tag, raw)
+    made: Scalar = getattr(constructor, f"construct_yaml_{tag}")(node)
+    return made
+
+
+_QUOTES = "write it in quotes if you mean the text"
+_NUMBER_LIKE = re.compile(r"[-+]?(\d+(\.\d*)?[eE][-+]?\d+|0\d+|0o[0-7]+|\d[\d,]*,\d{3})")
+
+
+def _conversion(tag: str, raw: str, value: Scalar) -> Conversion | None:
+    if tag == "bool" and raw.lower() not in {"true", "false"}:
+        read = "true" if value else "false"
+        return Conversion(raw, read, f"write {read}, or '{raw}' in quotes if you mean the text")
+    if tag in {"int", "float"} and ":" in raw:
+        return Conversion(raw, f"the number {value} (base 60)", _QUOTES)
+    if tag == "int" and re.match(r"[-+]?0[0-9_]", raw):
+        plain = raw.lstrip("+-0_").replace("_", "") or "0"
+        return Conversion(
+            raw, f"the octal number {value}", f"write {plain}, or '{raw}' in quotes for the text"
+        )
+    if tag == "timestamp":
+        return Conversion(raw, "a date", _QUOTES)
+    if tag == "float" and isinstance(value, float) and not math.isfinite(value):
+        return Conversion(raw, "a number that JSON can't hold", _QUOTES)
+    if tag == "str" and _NUMBER_LIKE.fullmatch(raw):
+        return Conversion(raw, "a text, not a number", "write the number in full, or use quotes")
+    return None

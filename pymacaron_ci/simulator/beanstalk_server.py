@@ -1,0 +1,255 @@
+"""A loopback AWS for Elastic Beanstalk: one address for all its services, and faults to order."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any, Literal
+
+from pymacaron_ci.simulator.beanstalk_account import AccountApi, Buckets
+from pymacaron_ci.simulator.beanstalk_api import ElasticBeanstalk
+from pymacaron_ci.simulator.beanstalk_engine import Engine
+from pymacaron_ci.simulator.beanstalk_state import Store, Timings, Version
+from pymacaron_ci.simulator.beanstalk_wire import AwsError, answer, error, operation_of
+from pymacaron_ci.simulator.web import Request, Reset, Response, Server
+from pymacaron_ci.simulator.instances import Runner
+
+_SCOPE = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
+_SERVICES = {"elasticbeanstalk", "sts", "iam", "ec2", "acm", "ecr"}
+
+FaultKind = Literal["throttled", "500", "503", "timeout", "reset", "expired", "denied", "truncated"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwsFault:
+    """The `at`th call of `operation` ("": any) fails so; `acted`: after the server did as asked."""
+
+    kind: FaultKind
+    operation: str = ""
+    at: int = 1
+    times: int = 1
+    acted: bool = False
+    seconds: float = 1.0
+
+
+@dataclass(frozen=True)
+class Call:
+    service: str
+    operation: str
+
+
+class BeanstalkServer:
+    """`on_call` is told of each call before and after it is served."""
+
+    def __init__(
+        self,
+        folder: Path,
+        runner: Runner,
+        *,
+        port: int = 0,
+        region: str = "eu-west-1",
+        timings: Timings | None = None,
+        on_call: Callable[[Call, bool], None] = lambda *_: None,
+    ) -> None:
+        self.calls: list[Call] = []
+        self._faults: list[AwsFault] = []
+        self._on_call = on_call
+        self._lock = threading.Lock()
+        self.store = Store(folder / "beanstalk.json")
+        timings = timings or Timings()
+        account = self.store.state.account
+        self._buckets = Buckets(folder / "s3", account, region)
+        self.engine = Engine(self.store, runner, timings, self._bundle)
+        self._eb = ElasticBeanstalk(self.store, self.engine, timings, region, self._bundle)
+        self._others = AccountApi(account, region)
+        self.engine.start()
+        self._server = Server(self._serve, port=port)
+        self._eb.url = self.url
+
+    @property
+    def url(self) -> str:
+        return self._server.url
+
+    @property
+    def port(self) -> int:
+        return self._server.port
+
+    def stop(self) -> None:
+        self._server.stop()
+        self.engine.close()
+
+    def add_faults(self, *faults: AwsFault) -> None:
+        with self._lock:
+            self._faults.extend(faults)
+
+    def _bundle(self, version: Version) -> bytes | None:
+        return self._buckets.get(version.bucket, version.key)
+
+    # --- serving
+
+    def _serve(self, request: Request) -> Response:
+        if request.path.startswith("/_simulator/"):
+            return self._ours(request)
+        request_id = str(uuid.uuid4())
+        scope = _SCOPE.search(
+            request.headers.get("Authorization", "")
+            or f"Credential={request.query.get('X-Amz-Credential', '')}"
+        )
+        service = scope.group(3) if scope else "s3"
+        if service == "s3":
+            name, act = (
+                self._buckets.operation(request),
+                lambda: self._buckets.serve(request, request_id),
+            )
+        else:
+            body = request.body.read()
+            name, act = self._query(service, request, body, request_id)
+        call = Call(service, name)
+        with self._lock:
+            self.calls.append(call)
+            fault = self._fault(name)
+        self._on_call(call, False)
+        response = self._answer(call, scope.group(1) if scope else "", act, fault, request_id)
+        self._on_call(call, True)
+        headers = (("x-amzn-RequestId", request_id), ("Date", formatdate(usegmt=True)))
+        return replace(response, headers=(*response.headers, *headers))
+
+    def _answer(
+        self,
+        call: Call,
+        key: str,
+        act: Callable[[], Response],
+        fault: AwsFault | None,
+        request_id: str,
+    ) -> Response:
+        def refuse(problem: AwsError) -> Response:
+            kind, body = error(call.service, problem, request_id)
+            return Response(problem.status, body, (("Content-Type", kind),))
+
+        account = self.store.state.account
+        if not key:
+            return refuse(
+                AwsError(
+                    "MissingAuthenticationToken", "Request is missing Authentication Token", 403
+                )
+            )
+        if key in account.expired_keys or (fault and fault.kind == "expired"):
+            return refuse(EXPIRED)
+        if f"{call.service}:{call.operation}" in account.denied or (
+            fault and fault.kind == "denied"
+        ):
+            who = "arn:aws:iam::123456789012:user/simulated"
+            right = f"{call.service}:{call.operation}"
+            return refuse(
+                AwsError(
+                    "AccessDenied",
+                    f"User: {who} is not authorized to perform: {right} because no identity-based "
+                    f"policy allows the {right} action",
+                    403,
+                )
+            )
+        if fault is None:
+            return act()
+        response = act() if fault.acted or fault.kind == "truncated" else None
+        if fault.kind == "reset":
+            raise Reset
+        if fault.kind == "timeout":
+            time.sleep(fault.seconds)
+            raise Reset
+        if response and fault.kind == "truncated":
+            return replace(response, cut=True)
+        return refuse(_FAULTS[fault.kind])
+
+    def _fault(self, operation: str) -> AwsFault | None:
+        for index, fault in enumerate(self._faults):
+            if fault.operation not in ("", operation):
+                continue
+            if fault.at > 1:
+                self._faults[index] = replace(fault, at=fault.at - 1)
+                continue
+            if fault.times > 1:
+                self._faults[index] = replace(fault, times=fault.times - 1)
+            else:
+                del self._faults[index]
+            return fault
+        return None
+
+    def _query(
+        self, service: str, request: Request, body: bytes, request_id: str
+    ) -> tuple[str, Callable[[], Response]]:
+        if service not in _SERVICES:
+            refused = AwsError("UnknownService", f"the simulator has no {service}")
+            kind, text = error("sts", refused, request_id)
+            return "?", lambda: Response(400, text, (("Content-Type", kind),))
+        name = re.search(rb"(?:^|&)Action=(\w+)", body)
+        target = str(request.headers.get("X-Amz-Target", ""))
+        label = name.group(1).decode() if name else target.rpartition(".")[2]
+        return label, lambda: self._act(service, request, body, request_id)
+
+    def _act(self, service: str, request: Request, body: bytes, request_id: str) -> Response:
+        try:
+            operation, values = operation_of(service, request.headers, body)  # type: ignore[arg-type]
+            method = (
+                getattr(self._eb, operation.name, None)
+                if service == "elasticbeanstalk"
+                else getattr(self._others, f"{service}_{operation.name}", None)
+            )
+            if method is None:
+                raise AwsError("InvalidAction", f"the simulator has no {service}:{operation.name}")
+            with self.store.lock:
+                self._eb.request_id = request_id
+                kind, text = answer(operation, method(values), request_id)
+                if not operation.name.startswith(("Describe", "List", "Check", "Get")):
+                    self.store.save()
+        except AwsError as problem:
+            kind, text = error(service, problem, request_id)
+            return Response(problem.status, text, (("Content-Type", kind),))
+        return Response(200, text, (("Content-Type", kind),))
+
+    # --- what is no AWS: where names lead, logs, the account, faults
+
+    def _ours(self, request: Request) -> Response:
+        _, _, kind, *rest = request.path.split("/")
+        with self.store.lock:
+            state = self.store.state
+            if kind == "logs" and rest and rest[0] in state.environments:
+                text = self.engine.logs(state.environments[rest[0]])
+                return Response(200, text.encode(), (("Content-Type", "text/plain"),))
+            if kind == "names":
+                urls = {n: f"http://127.0.0.1:{p}" for n, p in state.ports.items()}
+                leads = {
+                    n: f"127.0.0.1:{state.environments[e].port}"
+                    for n, e in state.dns.items()
+                    if e in state.environments
+                }
+                return _json({"urls": urls, "leads": leads})
+            if kind == "account" and request.method == "PUT":
+                for name, value in json.loads(request.body.read()).items():
+                    if name not in asdict(state.account):
+                        return _json({"error": f"an account has no {name}"}, 400)
+                    setattr(state.account, name, value)
+                self.store.save()
+                return _json(asdict(state.account))
+            if kind == "faults" and request.method == "POST":
+                self.add_faults(*(AwsFault(**f) for f in json.loads(request.body.read())))
+                return _json({})
+        return _json({"error": "not found"}, 404)
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(status, json.dumps(value).encode(), (("Content-Type", "application/json"),))
+
+
+EXPIRED = AwsError("ExpiredToken", "The security token included in the request is expired", 403)
+_FAULTS = {
+    "throttled": AwsError("Throttling", "Rate exceeded", 400),
+    "500": AwsError("InternalFailure", "An internal error occurred", 500),
+    "503": AwsError("ServiceUnavailable", "The service is temporarily unavailable", 503),
+}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pymacaron_ci.builder import Builder
 from pymacaron_ci.images.recipe import Recipe
 
-__all__ = ["Recipe", "source_builder"]
+__all__ = ["Recipe", "docker_builder", "source_builder"]
 
 
 def source_builder(recipe: Recipe, progress: Callable[[str], None] = lambda _: None) -> Builder:
@@ -15,3 +15,10 @@ def source_builder(recipe: Recipe, progress: Callable[[str], None] = lambda _: N
     from pymacaron_ci.images.source_image import SourceBuilder
 
     return SourceBuilder(recipe, progress)
+
+
+def docker_builder(recipe: Recipe, progress: Callable[[str], None] = lambda _: None) -> Builder:
+    """With a Docker engine."""
+    from pymacaron_ci.images.docker_engine import DockerBuilder
+
+    return DockerBuilder(recipe, progress)

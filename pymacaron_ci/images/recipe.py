@@ -59,12 +59,20 @@ class Parts:
     hashed: bool
 
 
+def pins_runtime(folder: Path) -> bool:
+    """Whether the service chooses its pymacaron itself; else it gets the one beside this tool."""
+    file = folder / "requirements.txt"
+    if not file.is_file():
+        return False
+    text = file.read_text(encoding="utf-8", errors="replace")
+    return any(_PIN.match(line) for line in text.splitlines())
+
+
 def parts(recipe: Recipe, release: Release) -> Parts:
     """The files and what is to be installed; raises BuildError."""
     file = recipe.folder / "requirements.txt"
     requirements = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
-    pinned = any(_PIN.match(line) for line in requirements.splitlines())
-    wheel = None if pinned else runtime_wheel.build()
+    wheel = None if pins_runtime(recipe.folder) else runtime_wheel.build()
     extra = [] if requirements else [context.Entry(path="requirements.txt")]
     if wheel:
         extra.append(context.Entry(path=f".runtime/{wheel.name}", content=wheel.content))

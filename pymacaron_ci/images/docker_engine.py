@@ -1,0 +1,298 @@
+"""Images built and pushed by a Docker engine, through its API.
+
+For services with a Dockerfile of their own or a Dockerfile.extra, and where it is asked for.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import IO, Any
+
+import docker
+import docker.errors
+from docker.utils.build import PatternMatcher
+from requests.exceptions import RequestException
+
+from pymacaron_ci import context, dockerfile
+from pymacaron_ci.errors import BuildError
+from pymacaron_ci.images import logins, registry
+from pymacaron_ci.images.recipe import (
+    HOME,
+    PORT,
+    USER,
+    VENV,
+    Parts,
+    Recipe,
+    environment,
+    labels,
+    parts,
+)
+from pymacaron_ci.model import Image, Release
+
+_LAST_LINES = 25
+_CACHE_TAG = "packages"
+_BUILD_TIMEOUT = 1800
+
+
+class DockerBuilder:
+    """The packages' layers of the last push serve as cache for machines that start empty."""
+
+    def __init__(self, recipe: Recipe, progress: Callable[[str], None] = lambda _: None) -> None:
+        self._recipe = recipe
+        self._progress = progress
+        self._client: docker.DockerClient | None = None
+        self._cached: Image | None = None
+
+    def build(self, release: Release) -> Image:
+        made = parts(self._recipe, release)
+        context.note(made.context, self._progress)
+        name = f"{release.image.repository}:{release.image.tag}"
+        with _foreign_errors("building the image"), tempfile.TemporaryFile() as file:
+            client = self._engine()
+            own = made.context.find("Dockerfile")
+            if own:
+                self._write(_without_ignored(made.context), file)
+                self._run_build(client, file, name, release, dockerfile="Dockerfile")
+                return release.image
+            self._have_base(client)
+            self._write(_with_dockerfile(made, self._recipe), file)
+            cache = self._pull_cache(client, release.image)
+            packages = f"{release.image.repository}:{_CACHE_TAG}"
+            for target, tag in ((dockerfile.PACKAGES, packages), (None, name)):
+                self._run_build(
+                    client,
+                    file,
+                    tag,
+                    release,
+                    dockerfile=dockerfile.NAME,
+                    target=target,
+                    cache=cache,
+                )
+            self._cached = replace(release.image, tag=_CACHE_TAG)
+        return release.image
+
+    def push(self, image: Image) -> Image:
+        with _foreign_errors("pushing the image"):
+            client = self._engine()
+            digest = self._push(client, image)
+            if self._cached:
+                self._push(client, self._cached)
+        return replace(image, digest=digest)
+
+    def _engine(self) -> docker.DockerClient:
+        if self._client is None:
+            where = self._recipe.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+            try:
+                client = docker.from_env(
+                    environment=dict(self._recipe.environ), timeout=_BUILD_TIMEOUT
+                )
+                client.ping()
+            except (docker.errors.DockerException, RequestException) as error:
+                raise BuildError(
+                    f"no Docker engine answers at {where}",
+                    hint="start Docker or set DOCKER_HOST; `builder: layers` needs no engine",
+                    details=[str(error)[:300]],
+                ) from error
+            self._client = client
+        return self._client
+
+    def _have_base(self, client: docker.DockerClient) -> None:
+        base = self._recipe.base_image
+        try:
+            client.images.get(base)
+        except docker.errors.ImageNotFound:
+            self._progress(f"pulling {base}")
+            try:
+                _pull(client, base, self._recipe.environ)
+            except docker.errors.APIError as error:
+                raise BuildError(
+                    f"the base image {base} can't be pulled: {error.explanation}",
+                    hint="check docker_base or python_version, and the log-in for its registry",
+                ) from error
+
+    def _pull_cache(self, client: docker.DockerClient, image: Image) -> list[str]:
+        cache = f"{image.repository}:{_CACHE_TAG}"
+        try:
+            client.images.get(cache)
+        except docker.errors.ImageNotFound:
+            try:
+                _pull(client, cache, self._recipe.environ)
+            except docker.errors.APIError:
+                return []  # the first push, or no permission to read: slower, not wrong
+            self._progress(f"using the packages of {cache}")
+        return [cache]
+
+    def _write(self, entries: Iterable[context.Entry], file: IO[bytes]) -> None:
+        context.write_tar(entries, file, created=self._recipe.source.created)
+
+    def _run_build(
+        self,
+        client: docker.DockerClient,
+        file: IO[bytes],
+        tag: str,
+        release: Release,
+        **options: Any,
+    ) -> None:
+        file.seek(0)
+        lines: list[str] = []
+        for message in client.api.build(
+            fileobj=file,
+            custom_context=True,
+            tag=tag,
+            labels=labels(self._recipe, release) if options.get("target") is None else {},
+            rm=True,
+            forcerm=True,
+            decode=True,
+            dockerfile=options["dockerfile"],
+            target=options.get("target"),
+            cache_from=options.get("cache"),
+            use_config_proxy=True,
+            network_mode=_network(client),
+        ):
+            text = str(message.get("stream", "")).rstrip()
+            if text.startswith("Step "):
+                lines.clear()
+                self._progress(text)
+            lines += text.splitlines()
+            if "error" in message:
+                raise _build_error(str(message["error"]), lines)
+
+    def _push(self, client: docker.DockerClient, image: Image) -> str:
+        digest, layers, sent = "", set(), set()
+        login = logins.find(_host(image.repository), self._recipe.environ)
+        answers = client.api.push(
+            image.repository,
+            image.tag,
+            stream=True,
+            decode=True,
+            auth_config=_auth(login) if login else None,
+        )
+        for message in answers:
+            if "error" in message:
+                raise _push_error(str(message["error"]), image, login)
+            if message.get("id") and message.get("status") == "Preparing":
+                layers.add(message["id"])
+            if message.get("status") == "Pushed":
+                sent.add(message["id"])
+                self._progress(f"{image.tag}: layer {message['id']} sent")
+            digest = message.get("aux", {}).get("Digest", digest)
+        if not digest:
+            raise BuildError(f"the registry answered no digest for {image}")
+        self._progress(f"{image.tag}: {len(sent)} of {len(layers)} layers were new")
+        return digest
+
+
+def _with_dockerfile(made: Parts, recipe: Recipe) -> list[context.Entry]:
+    extra = recipe.folder / "Dockerfile.extra"
+    text = dockerfile.text(
+        base=recipe.base_image,
+        home=HOME,
+        venv=VENV,
+        user=USER,
+        port=PORT,
+        environment=environment(),
+        command=recipe.command,
+        wheel=f".runtime/{made.wheel.name}{recipe.extras}" if made.wheel else None,
+        hashed=made.hashed,
+        extra=extra.read_text(encoding="utf-8") if extra.is_file() else "",
+        root_first=recipe.base is not None,
+    )
+    # The engine takes the files out of the context that .dockerignore names, once it has read them.
+    ignored = f"{dockerfile.NAME}\n.dockerignore\n"
+    entries = [e for e in made.context.entries if e.path != ".dockerignore"]
+    return [
+        *entries,
+        context.Entry(path=dockerfile.NAME, content=text.encode()),
+        context.Entry(path=".dockerignore", content=ignored.encode()),
+    ]
+
+
+def _without_ignored(collected: context.Context) -> list[context.Entry]:
+    """What a service's own .dockerignore leaves, for its own Dockerfile."""
+    ignore = collected.find(".dockerignore")
+    if ignore is None:
+        return list(collected.entries)
+    lines = [line.strip() for line in ignore.read().decode("utf-8", "replace").splitlines()]
+    matcher = PatternMatcher([line for line in lines if line and not line.startswith("#")])
+    kept = ("Dockerfile", ".dockerignore")
+    return [
+        entry
+        for entry in collected.entries
+        if entry.path in kept or not matcher.matches(entry.path)  # type: ignore[arg-type]
+    ]
+
+
+def _network(client: docker.DockerClient) -> str | None:
+    """The host's, where the engine has no bridge (sandboxes without netfilter)."""
+    return None if client.networks.list(names=["bridge"]) else "host"
+
+
+def _host(reference: str) -> str:
+    return registry.parse(reference.split("@")[0]).host
+
+
+def _auth(login: logins.Login) -> dict[str, str]:
+    if login.identity_token:
+        return {"identitytoken": login.identity_token}
+    return {"username": login.user, "password": login.password}
+
+
+def _pull(client: docker.DockerClient, reference: str, environ: Mapping[str, str]) -> None:
+    login = logins.find(_host(reference), environ)
+    repository, _, tag = reference.rpartition(":")
+    if not repository or "/" in tag or "@" in reference:
+        repository, tag = reference, "" if "@" in reference else "latest"
+    client.images.pull(repository, tag=tag or None, auth_config=_auth(login) if login else None)
+
+
+def _build_error(text: str, lines: list[str]) -> BuildError:
+    hint = None
+    if "no space left on device" in "\n".join([text, *lines]):
+        return BuildError("the disk of the Docker engine is full", hint="docker system prune")
+    if "returned a non-zero code: 137" in text:
+        hint = "the step was killed, probably for want of memory"
+    elif "requires BuildKit" in text or "Unknown flag: mount" in text:
+        hint = "the Dockerfile uses a BuildKit feature; the engine's API builds without BuildKit"
+    elif "No matching distribution" in "\n".join(lines):
+        hint = "check requirements.txt, and that the packages exist for this Python version"
+    return BuildError(f"the image can't be built: {text}", hint=hint, details=lines[-_LAST_LINES:])
+
+
+def _push_error(text: str, image: Image, login: logins.Login | None) -> BuildError:
+    lowered = text.lower()
+    host = _host(image.repository)
+    if "no space left" in lowered:
+        return BuildError(f"the disk of the registry {host} is full", details=[text])
+    refused = ("unauthorized", "authentication required", "no basic auth", "incorrect username")
+    if any(word in lowered for word in refused):
+        if login:
+            return BuildError(
+                f"the registry {host} refused the log-in of {login.user}", details=[text]
+            )
+        return BuildError(
+            f"the registry {host} wants a log-in to push {image.repository}",
+            hint=f"set DOCKER_USERNAME and DOCKER_PASSWORD, or run `docker login {host}` before",
+            details=[text],
+        )
+    if "denied" in lowered or "forbidden" in lowered:
+        who = login.user if login else "anonymous"
+        return BuildError(
+            f"{who} may not push to {image.repository}",
+            hint="give the account the right to push, or check docker_repo and docker_registry",
+            details=[text],
+        )
+    return BuildError(f"{image.repository} can't be pushed: {text}")
+
+
+@contextmanager
+def _foreign_errors(what: str) -> Iterator[None]:
+    try:
+        yield
+    except docker.errors.APIError as error:
+        explanation = str(error.explanation or error)
+        raise _build_error(explanation, []) from error
+    except (docker.errors.DockerException, RequestException) as error:
+        raise BuildError(f"the Docker engine failed while {what}: {error}") from error

@@ -27,7 +27,7 @@ class TestBed:
 
     __test__ = False
 
-    files: Path
+    files: Callable[[], Path]
     python: Callable[[], Path]
     secrets: Sequence[Secret] = ()
     token: Callable[[], str | None] = lambda: None
@@ -110,26 +110,27 @@ class HttpChecks:
         return environment
 
     def _pytest(self, folder: str, extra: Mapping[str, str]) -> CheckResult:
-        if not (self._bed.files / folder).is_dir():
+        files = self._bed.files()
+        if not (files / folder).is_dir():
             return CheckResult(ok=True, reason=f"there is no folder {folder}/")
         python = self._bed.python()
         with tempfile.TemporaryDirectory(prefix="pymacaron-tests-") as scratch:
             report = Path(scratch) / "report.xml"
             command = [
                 str(python), "-m", "pytest", folder, "-q", "--color=no", "--tb=short",
-                "-p", "no:cacheprovider", f"--junitxml={report}", f"--rootdir={self._bed.files}",
+                "-p", "no:cacheprovider", f"--junitxml={report}", f"--rootdir={files}",
             ]  # fmt: skip
             environment = {
                 **(self._bed.base_environment or {}),
                 **{secret.name: secret.reveal() for secret in self._bed.secrets},
-                "PYTHONPATH": str(self._bed.files),
+                "PYTHONPATH": str(files),
                 "PYTHONDONTWRITEBYTECODE": "1",
                 **extra,
             }
             try:
                 done = subprocess.run(
                     command,
-                    cwd=self._bed.files,
+                    cwd=files,
                     env=environment,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,

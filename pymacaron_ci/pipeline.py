@@ -86,7 +86,16 @@ def run(job: Job) -> Report:
     return deploy(job, replace(plan, release=release))
 
 
-def _make(job: Job) -> Release:
+def build(job: Job, *, push: bool = True) -> Report:
+    """Unit tests and the image, deployed nowhere."""
+    try:
+        release = _make(job, push=push)
+    except (Failure, Stopped) as failure:
+        return _failed(job, None, failure, "stopped" if isinstance(failure, Stopped) else "failed")
+    return Report(status="built", release=release, changed=push)
+
+
+def _make(job: Job, *, push: bool = True) -> Release:
     """Unit tests, image, push. Nothing that runs anywhere has changed yet."""
     with job.reporter.stage("Run the unit tests"):
         result = job.checks.unit_tests()
@@ -95,9 +104,10 @@ def _make(job: Job) -> Release:
         job.reporter.progress(result.reason)
     with job.reporter.stage("Build the image"):
         image = job.builder.build(job.release)
-    with job.reporter.stage("Push the image"):
-        image = job.builder.push(image)
-        job.reporter.progress(str(image))
+    if push:
+        with job.reporter.stage("Push the image"):
+            image = job.builder.push(image)
+            job.reporter.progress(str(image))
     return replace(job.release, image=image)
 
 

@@ -19,7 +19,8 @@ HEADLINES = {
     "unchanged": "nothing to do",
     "planned": "nothing was changed: this was a dry run",
     "built": "built",
-    "valid": "valid",
+    "live": "live",
+    "nothing-live": "nothing is live",
     "failed": "failed",
     "undone": "failed and undone",
     "undo-failed": "failed, and undoing failed too: a human is needed",
@@ -182,7 +183,7 @@ def plan_lines(plan: Plan) -> list[str]:
 def headline(report: Report) -> str:
     """The last line of a run: what is true now."""
     parts = [HEADLINES[report.status]]
-    if report.status in ("deployed", "unchanged", "planned", "built") and report.release:
+    if report.status in ("deployed", "unchanged", "planned", "built", "live") and report.release:
         parts.append(f"release {report.release.id}, version {report.release.version}")
         if report.url and report.status != "built":
             parts.append(report.url)

@@ -80,7 +80,7 @@ class FastClock:
 
 def checks(files: Path, secrets: tuple[Secret, ...] = (), *, run_tests: bool = True) -> HttpChecks:
     bed = TestBed(
-        files=files,
+        files=lambda: files,
         python=lambda: Path(sys.executable),
         secrets=secrets,
         token=lambda: "a-token",

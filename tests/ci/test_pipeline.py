@@ -270,3 +270,17 @@ def test_every_failure_has_the_exit_code_that_is_documented() -> None:
     assert code(DeployError("x")) == 5
     assert code(VerificationError("x")) == 6
     assert code(OutOfTime("x")) == 70
+
+
+def test_a_build_tests_builds_and_pushes_and_asks_no_cloud() -> None:
+    target, builder = FakeTarget(), FakeBuilder()
+    report = pipeline.build(job(target, builder))
+    assert (report.status, report.exit_code) == ("built", 0)
+    assert builder.calls == ["build", "push"]
+    assert not target.calls
+
+
+def test_a_build_can_stay_here() -> None:
+    builder = FakeBuilder()
+    pipeline.build(job(builder=builder), push=False)
+    assert builder.calls == ["build"]

@@ -18,8 +18,8 @@ from pymacaron_ci.simulator.beanstalk_api import ElasticBeanstalk
 from pymacaron_ci.simulator.beanstalk_engine import Engine
 from pymacaron_ci.simulator.beanstalk_state import Store, Timings, Version
 from pymacaron_ci.simulator.beanstalk_wire import AwsError, answer, error, operation_of
-from pymacaron_ci.simulator.web import Request, Reset, Response, Server
 from pymacaron_ci.simulator.instances import Runner
+from pymacaron_ci.simulator.web import Request, Reset, Response, Server
 
 _SCOPE = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
 _SERVICES = {"elasticbeanstalk", "sts", "iam", "ec2", "acm", "ecr"}

@@ -13,8 +13,8 @@ from botocore.config import Config as BotoConfig
 
 from pymacaron_ci.simulator.beanstalk_server import BeanstalkServer
 from pymacaron_ci.simulator.beanstalk_state import Timings
-from pymacaron_ci.simulator.http import Request, Response, Server
 from pymacaron_ci.simulator.instances import ImageNotFound, Instance, Limits, LogLine
+from pymacaron_ci.simulator.web import Request, Response, Server
 
 QUICK = Timings(
     process=0.02,

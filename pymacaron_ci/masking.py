@@ -51,7 +51,7 @@ def _mask(shown: list[str], span: Span) -> None:
 
 
 def _masked_by_eye(shown: list[str]) -> list[str]:
-    """For what is not YAML: masks what follows a secret-like key, up to the next key as far left."""
+    """For what is not YAML: masks what follows a secret-like key, up to the next as far left."""
     masked = []
     depth: int | None = None
     for line in shown:

@@ -102,6 +102,8 @@ def _excerpt(line: str, location: Location) -> tuple[str, str]:
     part = _printable(line[start : start + WIDTH])
     before = part[: column - start]
     length = max(1, min(location.length, len(part) - len(before)))
+    if part[len(before) :].startswith(masking.MASK):
+        length = len(masking.MASK)  # the secret's own length is nobody's business
     padding = "".join(c if c == "\t" else " " * _cells(c) for c in before)
     under = sum(_cells(c) for c in part[len(before) : len(before) + length]) or 1
     head, tail = ("…" if start else ""), ("…" if start + WIDTH < len(line) else "")

@@ -26,8 +26,11 @@ GROUPS: dict[str, type] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Common, Beanstalk, Google, CloudRun, Gke, Runtime):
-    """All settings, typed; one that the file does not give has its default."""
+class Settings(Runtime, Gke, CloudRun, Google, Beanstalk, Common):
+    """All settings, typed; one that the file does not give has its default.
+
+    The last base comes first: dataclasses collect fields from the end.
+    """
 
 
 OPTIONS: dict[str, Option] = options_of(Settings)

@@ -13,6 +13,8 @@ HERE = (AWS,)
 
 @dataclass(frozen=True, kw_only=True)
 class Beanstalk:
+    """Used with `deploy_target: aws-beanstalk`, the default."""
+
     aws_user: str = option(
         default="",
         help="IAM user who creates the environment: the credentials profile of that name is used "
@@ -20,7 +22,7 @@ class Beanstalk:
         targets=HERE,
         required=HERE,
         form="letters, digits and + = , . @ _ -, at most 64",
-        rule={"regex": r"[\w+=,.@-]{1,64}"},
+        rule={"regex": r"[A-Za-z0-9_+=,.@-]{1,64}"},
         example="deployer",
     )
     aws_keypair: str = option(
@@ -46,6 +48,7 @@ class Beanstalk:
         targets=HERE,
         required=HERE,
         check=values.bucket,
+        shape=values.BUCKET,
         example="my-docker-config",
     )
     aws_cert_arn: str | None = option(
@@ -53,6 +56,7 @@ class Beanstalk:
         help="ARN of the TLS certificate: live listens on 443 with it, on 80 without",
         targets=HERE,
         check=values.certificate,
+        shape=values.CERTIFICATE,
         example="arn:aws:acm:eu-west-1:123456789012:certificate/12345678-1234-1234-1234-123456789012",
     )
     aws_hosts_min: int = option(
@@ -98,7 +102,9 @@ class Beanstalk:
         help="instance profile of the servers",
         targets=HERE,
         form="a name or an ARN",
-        rule={"regex": r"(arn:aws[a-z-]*:iam::[0-9]{12}:instance-profile/)?[\w+=,.@/-]{1,128}"},
+        rule={
+            "regex": r"(arn:aws[a-z-]*:iam::[0-9]{12}:instance-profile/)?[A-Za-z0-9_+=,.@/-]{1,128}"
+        },
         example="aws-elasticbeanstalk-ec2-role",
     )
     aws_service_role: str = option(
@@ -106,7 +112,7 @@ class Beanstalk:
         help="role with which Beanstalk watches the environment",
         targets=HERE,
         form="a name or an ARN",
-        rule={"regex": r"(arn:aws[a-z-]*:iam::[0-9]{12}:role/)?[\w+=,.@/-]{1,128}"},
+        rule={"regex": r"(arn:aws[a-z-]*:iam::[0-9]{12}:role/)?[A-Za-z0-9_+=,.@/-]{1,128}"},
         example="aws-elasticbeanstalk-service-role",
     )
     aws_platform_branch: str = option(

@@ -14,6 +14,8 @@ HERE = (CLOUD_RUN,)
 
 @dataclass(frozen=True, kw_only=True)
 class CloudRun:
+    """Used with `deploy_target: gcp-cloud-run`."""
+
     gcp_request_concurrency: int = option(
         default=10,
         help="requests that one container handles at the same time before another one is started",

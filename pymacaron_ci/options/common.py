@@ -11,6 +11,8 @@ from pymacaron_ci.options.declare import AWS, CLOUD_RUN, GKE, TARGETS, Target, o
 
 @dataclass(frozen=True, kw_only=True)
 class Common:
+    """The service itself, where everybody finds it, its image and its secrets."""
+
     name: str = option(
         help="short name of the service; environments, namespaces and images are named after it",
         required=TARGETS,
@@ -25,6 +27,7 @@ class Common:
         default=None,
         help="URL under which everybody reaches the live service (or give live_host)",
         check=values.url,
+        shape=values.URL,
         example="https://api.example.com",
     )
     live_host: str | None = option(
@@ -67,7 +70,7 @@ class Common:
         default=None,
         help="base image, in the place of python:<python_version>-slim",
         form="an image reference",
-        rule={"regex": r"[A-Za-z0-9][\w.:/@-]*"},
+        rule={"regex": r"[A-Za-z0-9][A-Za-z0-9_.:/@-]*"},
         example="python:3.12-slim",
     )
     python_version: str | None = option(

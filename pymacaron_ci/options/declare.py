@@ -37,7 +37,7 @@ class Facts:
     `assumed` its absence is a warning that names the default. `container`: read where the service
     runs, so that a name of env_secrets may stand for the value; the others are needed earlier.
     `rule`: additions to the Cerberus rule that the type gives; `form` says in words what its regex
-    demands. `check`: what no rule can express.
+    demands. `check`: what no rule can express; `shape` is the pattern of it that an editor can tell.
     """
 
     help: str
@@ -50,6 +50,7 @@ class Facts:
     rule: Mapping[str, Any] = field(default_factory=dict)
     form: str = ""
     check: Check | None = None
+    shape: str = ""
 
 
 def option(default: object = dataclasses.MISSING, **facts: Any) -> Any:

@@ -16,6 +16,8 @@ LABEL = {"regex": "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"}
 
 @dataclass(frozen=True, kw_only=True)
 class Gke:
+    """Used with `deploy_target: gke`."""
+
     gke_cluster: str | None = option(
         default=None,
         help="cluster of the live service; by default `<name>`, or `<name>-<environment>`",
@@ -37,6 +39,7 @@ class Gke:
         help="region or zone of the clusters; by default gcp_region",
         targets=HERE,
         check=values.google_location,
+        shape=values.REGION_OF_GOOGLE + "(-[a-z])?",
         example="europe-west1-b",
     )
     gke_namespace: str | None = option(

@@ -12,6 +12,8 @@ BOTH = (CLOUD_RUN, GKE)
 
 @dataclass(frozen=True, kw_only=True)
 class Google:
+    """Used with both of Google's targets."""
+
     gcp_project: str | None = option(
         default=None,
         help="ID of the Google Cloud project; by default GOOGLE_CLOUD_PROJECT, or the credentials' "
@@ -28,6 +30,7 @@ class Google:
         required=BOTH,
         assumed=True,
         check=values.google_region,
+        shape=values.REGION_OF_GOOGLE,
         example="europe-west1",
     )
     gcp_memory: str = option(
@@ -37,6 +40,7 @@ class Google:
         required=(CLOUD_RUN,),
         assumed=True,
         check=values.memory,
+        shape=values.MEMORY,
         example="1Gi",
     )
     create_missing: bool = option(

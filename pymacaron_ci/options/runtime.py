@@ -11,6 +11,8 @@ from pymacaron_ci.options.declare import option
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
+    """Read where the service runs; a name listed in `env_secrets` may stand for each value."""
+
     jwt_secret: str | None = option(
         default=None,
         help="secret that signs and verifies JWT tokens, or its variable's name in env_secrets",
@@ -149,6 +151,24 @@ class Runtime:
         container=True,
         example=False,
     )
+    log_probes: bool = option(
+        default=False,
+        help="log the calls of /ping and its like, too",
+        container=True,
+        example=True,
+    )
+    prometheus: bool = option(
+        default=False,
+        help="count calls, and answer /metrics",
+        container=True,
+        example=True,
+    )
+    opentelemetry: bool | None = option(
+        default=None,
+        help="send traces; by default when OTEL_EXPORTER_OTLP_ENDPOINT is set",
+        container=True,
+        example=True,
+    )
 
     broker_url: str = option(
         default="redis://localhost:6379/0",
@@ -176,12 +196,14 @@ class Runtime:
         default=None,
         help="AWS region; by default aws_default_region, or AWS's own settings",
         check=values.aws_region,
+        shape=values.REGION_OF_AWS,
         example="eu-west-1",
     )
     aws_default_region: str | None = option(
         default=None,
         help="AWS region when aws_region is not given",
         check=values.aws_region,
+        shape=values.REGION_OF_AWS,
         example="eu-west-1",
     )
     aws_access_key_id: str | None = option(

@@ -16,6 +16,9 @@ UNITS = {
     "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40,
 }  # fmt: skip
 _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)")
+MEMORY = r"[0-9]+(?:\.[0-9]+)?(?:M|G|T|Ki|Mi|Gi|Ti)"
+URL = r"https?://[^\s/?#@]+(?:/[^\s?#]*)?"
+BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 REGION_OF_AWS = r"(?:us|eu|ap|sa|ca|me|af|cn|il|mx)(?:-(?:gov|iso[a-z]?))?-[a-z]+-[1-9][0-9]?"
 REGION_OF_GOOGLE = (
     r"(?:africa|asia|australia|europe|me|northamerica|southamerica|us)-"
@@ -23,7 +26,7 @@ REGION_OF_GOOGLE = (
 )
 CERTIFICATE = (
     rf"arn:aws(?:-cn|-us-gov)?:acm:{REGION_OF_AWS}:[0-9]{{12}}:certificate/[A-Za-z0-9-]+"
-    r"|arn:aws(?:-cn|-us-gov)?:iam::[0-9]{12}:server-certificate/[\w+=,.@/-]+"
+    r"|arn:aws(?:-cn|-us-gov)?:iam::[0-9]{12}:server-certificate/[A-Za-z0-9_+=,.@/-]+"
 )
 
 
@@ -230,7 +233,7 @@ def bucket(value: str) -> Complaint | None:
     hint = "3 to 63 lower-case letters, digits, dots and hyphens"
     if "://" in value or "/" in value:
         return Complaint(text="this is a path or a URL, not the name of a bucket", hint=hint)
-    good = re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", value)
+    good = re.fullmatch(BUCKET, value)
     if not good or ".." in value or re.fullmatch(r"[0-9]+(\.[0-9]+){3}", value):
         return Complaint(text=f"`{value[:63]}` can't be the name of an S3 bucket", hint=hint)
     return None

@@ -34,6 +34,7 @@ _INDEX_NAMES = (
     "PIP_CONSTRAINT",
     "PIP_CONFIG_FILE",
 )
+_PIP_FILES = (Path("/etc/pip.conf"), Path("/etc/xdg/pip/pip.conf"))
 _FORMAT = "1"  # part of every fingerprint: raise it when environments are made differently
 _LAST_LINES = 20
 # As distlib does it: a `#!` line ends at a blank and after 127 characters.
@@ -185,8 +186,7 @@ def _has_own_index(environ: Mapping[str, str]) -> bool:
         return True
     home = Path(environ.get("HOME") or "~").expanduser()
     files = (
-        Path("/etc/pip.conf"),
-        Path("/etc/xdg/pip/pip.conf"),
+        *_PIP_FILES,
         home / ".pip/pip.conf",
         Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "pip/pip.conf",
     )

@@ -8,6 +8,7 @@ import io
 import re
 import sys
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,24 +30,26 @@ class Wheel:
     content: bytes
 
 
-def build(sources: Path | None = None) -> Wheel:
-    """The wheel of the `pymacaron` distribution; `sources` holds pyproject.toml and packages."""
+def build(
+    sources: Path | None = None, name: str = "pymacaron", packages: Sequence[str] = _PACKAGES
+) -> Wheel:
+    """The wheel of a pure Python distribution; `sources` holds pyproject.toml and the packages."""
     folder = sources or find_sources()
     with (folder / "pyproject.toml").open("rb") as file:
         project: dict[str, Any] = tomllib.load(file)["project"]
-    version = _version(folder)
-    files = dict(_package_files(folder))
-    info = f"pymacaron-{version}.dist-info"
-    files[f"{info}/METADATA"] = _metadata(project, version).encode()
+    version = _version(folder / packages[0])
+    files = dict(_package_files(folder, packages))
+    info = f"{name}-{version}.dist-info"
+    files[f"{info}/METADATA"] = _metadata(project, name, version).encode()
     files[f"{info}/WHEEL"] = (
         b"Wheel-Version: 1.0\nGenerator: pymacaron-ci\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     )
     if project.get("scripts"):
-        lines = [f"{name} = {target}" for name, target in sorted(project["scripts"].items())]
+        lines = [f"{script} = {target}" for script, target in sorted(project["scripts"].items())]
         files[f"{info}/entry_points.txt"] = "\n".join(["[console_scripts]", *lines, ""]).encode()
     record = [f"{path},{_hash(content)},{len(content)}" for path, content in sorted(files.items())]
     files[f"{info}/RECORD"] = "\n".join([*record, f"{info}/RECORD,,", ""]).encode()
-    return Wheel(name=f"pymacaron-{version}-py3-none-any.whl", content=_zip(files))
+    return Wheel(name=f"{name}-{version}-py3-none-any.whl", content=_zip(files))
 
 
 def find_sources() -> Path:
@@ -61,18 +64,18 @@ def find_sources() -> Path:
     )
 
 
-def _version(folder: Path) -> str:
-    text = (folder / "pymacaron" / "__init__.py").read_text(encoding="utf-8")
+def _version(package: Path) -> str:
+    text = (package / "__init__.py").read_text(encoding="utf-8")
     found = re.search(r"^__version__\s*=\s*[\"']([^\"']+)", text, re.MULTILINE)
     if not found:
-        raise BuildError(f"{folder / 'pymacaron' / '__init__.py'} names no __version__")
+        raise BuildError(f"{package / '__init__.py'} names no __version__")
     return found[1]
 
 
-def _package_files(folder: Path) -> list[tuple[str, bytes]]:
+def _package_files(folder: Path, packages: Sequence[str]) -> list[tuple[str, bytes]]:
     return [
         (file.relative_to(folder).as_posix(), file.read_bytes())
-        for package in _PACKAGES
+        for package in packages
         for file in sorted((folder / package).rglob("*"))
         if file.is_file()
         and "__pycache__" not in file.parts
@@ -80,10 +83,10 @@ def _package_files(folder: Path) -> list[tuple[str, bytes]]:
     ]
 
 
-def _metadata(project: dict[str, Any], version: str) -> str:
+def _metadata(project: dict[str, Any], name: str, version: str) -> str:
     lines = [
         "Metadata-Version: 2.1",
-        "Name: pymacaron",
+        f"Name: {name}",
         f"Version: {version}",
         f"Summary: {project['description']}",
         f"Requires-Python: {project['requires-python']}",
@@ -92,9 +95,9 @@ def _metadata(project: dict[str, Any], version: str) -> str:
     for extra, requirements in sorted(project.get("optional-dependencies", {}).items()):
         lines.append(f"Provides-Extra: {extra}")
         for requirement in requirements:
-            name, _, marker = requirement.partition(";")
+            wanted, _, marker = requirement.partition(";")
             only = f"({marker.strip()}) and extra == '{extra}'" if marker else f"extra == '{extra}'"
-            lines.append(f"Requires-Dist: {name.strip()} ; {only}")
+            lines.append(f"Requires-Dist: {wanted.strip()} ; {only}")
     return "\n".join([*lines, ""])
 
 

@@ -1,4 +1,4 @@
-"""PID 1 of a container that serves and works: gunicorn beside `pymasync`, one ends with the other."""
+"""PID 1 of a container that serves and works: gunicorn beside `pymasync`, they end together."""
 
 from __future__ import annotations
 

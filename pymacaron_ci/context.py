@@ -164,7 +164,7 @@ def _listed(
     folder: Path, environ: Mapping[str, str], include_links: Sequence[str], problems: list[Problem]
 ) -> Iterator[tuple[str, Path]]:
     """(path in the image, file) for the service's own files and those behind the links."""
-    links = {PurePosixPath(link).as_posix().strip("/") for link in include_links}
+    links = {PurePosixPath(link).as_posix() for link in include_links}
     for path in source.files(folder, environ).paths:
         if path not in links:
             yield path, folder / path

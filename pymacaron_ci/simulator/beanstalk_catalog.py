@@ -93,6 +93,7 @@ def _table() -> Iterator[Known]:
     yield Known(space, "RootVolumeSize", None, (), 8, 16384)
     yield Known("aws:ec2:instances", "InstanceTypes", "t3.micro,t3.small")
     yield Known("aws:ec2:instances", "SupportedArchitectures")
+    yield Known("aws:elasticbeanstalk:application", "Application Healthcheck URL")
     space = "aws:autoscaling:asg"
     yield Known(space, "MinSize", "1", (), 0, 10000)
     yield Known(space, "MaxSize", "4", (), 0, 10000)
@@ -117,7 +118,7 @@ def _table() -> Iterator[Known]:
     yield Known(space, "UnhealthyThresholdCount", "5", (), 2, 10)
     yield Known(space, "MatcherHTTPCode", "200")
     yield Known(space, "Port", "80", (), 1, 65535)
-    yield Known(space, "Protocol", "HTTP", ("HTTP", "HTTPS"))
+    yield Known(space, "Protocol", "HTTP", ("HTTP", "HTTPS", "TCP"))
     yield Known(space, "DeregistrationDelay", "20", (), 0, 3600)
     yield Known(space, "StickinessEnabled", "false", yes)
     space = "aws:elasticbeanstalk:healthreporting:system"
@@ -130,6 +131,8 @@ def _table() -> Iterator[Known]:
         yield Known(space, "Protocol", "HTTP", ("HTTP", "HTTPS", "TCP"))
         for name in ("SSLCertificateArns", "SSLPolicy", "DefaultProcess", "Rules"):
             yield Known(space, name)
+    for name in ("ListenerProtocol", "InstancePort", "InstanceProtocol", "SSLCertificateId"):
+        yield Known("aws:elb:listener:443", name)
     space = "aws:elasticbeanstalk:command"
     policies = (
         "AllAtOnce",

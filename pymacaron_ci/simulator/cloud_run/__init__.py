@@ -1,0 +1,3 @@
+"""Cloud Run as its Admin API v2 shows it: services, revisions that really run, traffic that really
+splits.
+"""

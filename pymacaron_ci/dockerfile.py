@@ -46,6 +46,8 @@ def text(
     lines = [
         "# Made by pymacaron-ci. A Dockerfile of your own in this folder is used instead.",
         f"FROM {base} AS {PACKAGES}",
+        # This stage is never run: that it ends as root is no risk.
+        *(["# hadolint ignore=DL3002"] if root_first else []),
         *become_root,
         f"WORKDIR {home}",
         # pip stays outside of the environment that is shipped.

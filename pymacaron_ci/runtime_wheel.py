@@ -27,6 +27,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can tell
 @dataclass(frozen=True, kw_only=True)
 class Wheel:
     name: str
+    version: str
     content: bytes
 
 
@@ -49,7 +50,7 @@ def build(
         files[f"{info}/entry_points.txt"] = "\n".join(["[console_scripts]", *lines, ""]).encode()
     record = [f"{path},{_hash(content)},{len(content)}" for path, content in sorted(files.items())]
     files[f"{info}/RECORD"] = "\n".join([*record, f"{info}/RECORD,,", ""]).encode()
-    return Wheel(name=f"{name}-{version}-py3-none-any.whl", content=_zip(files))
+    return Wheel(name=f"{name}-{version}-py3-none-any.whl", version=version, content=_zip(files))
 
 
 def find_sources() -> Path:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,18 +16,9 @@ import click
 
 from pymacaron_ci import __version__
 from pymacaron_ci.errors import ConfigError, Failure, Stopped
-from pymacaron_ci.model import Report
+from pymacaron_ci.model import Problem, Report, Secret
 
 Command = Callable[..., Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Where:
-    """The service a command is about."""
-
-    folder: Path
-    environment: str | None
-    format: str
 
 
 def _where(function: Command) -> Command:
@@ -51,6 +44,14 @@ def _where(function: Command) -> Command:
     return function
 
 
+def _checked_version(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    if value and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}", value):
+        raise click.BadParameter(
+            "a version is an image's tag and a label: letters, digits, '_', '.' and '-', at most 63"
+        )
+    return value
+
+
 def _deploying(function: Command) -> Command:
     """The options of commands that make or prove a release."""
     for option in (
@@ -63,6 +64,13 @@ def _deploying(function: Command) -> Command:
         ),
         click.option(
             "--no-test", is_flag=True, help="Run neither unit tests nor acceptance tests."
+        ),
+        click.option(
+            "--version",
+            "version",
+            metavar="TEXT",
+            callback=_checked_version,
+            help="Name the release's version yourself; the commit's by default.",
         ),
         click.option("--no-unittest", is_flag=True, help="Don't run the tests in test/."),
         click.option(
@@ -119,18 +127,34 @@ def validate(folder: Path, environment: str | None, format_: str | None) -> int:
       pymacaron-ci validate -C services/hello --env aws --format json
     """
     from pymacaron_ci import config
+    from pymacaron_ci.problems import render_json, render_text
 
-    loaded = config.load(folder, environment)
-    _show_problems(loaded.warnings, _format(format_))
-    if _format(format_) == "text":
+    try:
+        loaded = config.load(folder, environment)
+        problems, code = loaded.warnings, 0
+    except ConfigError as error:
+        loaded, problems, code = None, error.problems, error.exit_code
+    chosen = _format(format_)
+    if chosen == "json":
+        click.echo(json.dumps(render_json(problems), indent=2))
+    elif chosen == "github":
+        from pymacaron_ci.github import run as github
+
+        run = github.begin(os.environ, sys.stdout, Path.cwd())
+        for problem in problems:
+            if not (run and run.commands.annotate(problem)):
+                click.echo(str(problem))
+    elif problems:
+        click.echo(render_text(problems, color=sys.stdout.isatty()))
+    if loaded and chosen != "json":
         click.echo(f"{loaded.file} is valid: {loaded.settings.name} on {loaded.target}")
-    return 0
+    return code
 
 
 @cli.command("dry-run")
 @_where
 @_deploying
-def dry_run(folder: Path, environment: str | None, format_: str | None, **flags: Any) -> int:
+def dry_run(**flags: Any) -> int:
     """Show what a deployment would build and change; change nothing.
 
     \b
@@ -140,14 +164,14 @@ def dry_run(folder: Path, environment: str | None, format_: str | None, **flags:
     """
     from pymacaron_ci import parts
 
-    return _run(parts.dry_run, _where_of(folder, environment, format_), flags)
+    return _run(parts.dry_run, **flags)
 
 
 @cli.command()
 @_where
 @_deploying
 @click.option("--push/--no-push", default=True, help="Push the image to its registry.")
-def build(folder: Path, environment: str | None, format_: str | None, **flags: Any) -> int:
+def build(**flags: Any) -> int:
     """Run the unit tests, build the image and push it; deploy nothing.
 
     \b
@@ -157,13 +181,13 @@ def build(folder: Path, environment: str | None, format_: str | None, **flags: A
     """
     from pymacaron_ci import parts
 
-    return _run(parts.build, _where_of(folder, environment, format_), flags)
+    return _run(parts.build, **flags)
 
 
 @cli.command()
 @_where
 @_deploying
-def deploy(folder: Path, environment: str | None, format_: str | None, **flags: Any) -> int:
+def deploy(**flags: Any) -> int:
     """Test, build, deploy and prove a release; undo it when it does not work.
 
     \b
@@ -174,13 +198,13 @@ def deploy(folder: Path, environment: str | None, format_: str | None, **flags: 
     """
     from pymacaron_ci import parts
 
-    return _run(parts.deploy, _where_of(folder, environment, format_), flags)
+    return _run(parts.deploy, **flags)
 
 
 @cli.command()
 @_where
 @_deploying
-def rollback(folder: Path, environment: str | None, format_: str | None, **flags: Any) -> int:
+def rollback(**flags: Any) -> int:
     """Put the release back that served before the one that is live now.
 
     \b
@@ -190,13 +214,13 @@ def rollback(folder: Path, environment: str | None, format_: str | None, **flags
     """
     from pymacaron_ci import parts
 
-    return _run(parts.rollback, _where_of(folder, environment, format_), flags)
+    return _run(parts.rollback, **flags)
 
 
 @cli.command()
 @_where
 @_deploying
-def status(folder: Path, environment: str | None, format_: str | None, **flags: Any) -> int:
+def status(**flags: Any) -> int:
     """Tell which release is live, as the cloud says.
 
     \b
@@ -206,7 +230,7 @@ def status(folder: Path, environment: str | None, format_: str | None, **flags: 
     """
     from pymacaron_ci import parts
 
-    return _run(parts.status, _where_of(folder, environment, format_), flags)
+    return _run(parts.status, **flags)
 
 
 @cli.command()
@@ -235,6 +259,31 @@ def simulator() -> None:
     """
 
 
+def _status_lines(client: Any, state: Path) -> Iterator[str]:
+    running = client.status(state)
+    if running is None:
+        yield "no simulator runs here"
+        return
+    yield f"the simulator runs as process {running.pid}; instances: {running.endpoints.instances}"
+    for service in running.services:
+        serving = service.revision or "nothing serves"
+        yield f"  {service.name}  {service.url}  {serving}, {service.instances} instances"
+    if not running.services:
+        yield "  nothing is deployed"
+
+
+def _stop_lines(client: Any, state: Path) -> Iterator[str]:
+    yield "stopped; its state stays" if client.stop(state) else "no simulator runs here"
+
+
+def _reset_lines(client: Any, state: Path) -> Iterator[str]:
+    client.reset(state)
+    yield "stopped; everything that was deployed is forgotten"
+
+
+_SIMULATOR = {"status": _status_lines, "stop": _stop_lines, "reset": _reset_lines}
+
+
 def _simulator_command(name: str, summary: str) -> None:
     @simulator.command(name, help=summary)
     @click.option(
@@ -247,7 +296,7 @@ def _simulator_command(name: str, summary: str) -> None:
         from pymacaron_ci.simulator import client
 
         state = simulator_state or parts.simulator_state(folder)
-        for line in getattr(client, name)(state):
+        for line in _SIMULATOR[name](client, state):
             click.echo(line)
         return 0
 
@@ -257,52 +306,97 @@ _simulator_command("stop", "Stop the simulated clouds and their services; their 
 _simulator_command("reset", "Stop them and forget everything that was deployed.")
 
 
-def _format(chosen: str | None) -> str:
-    if chosen:
-        return chosen
-    return "github" if os.environ.get("GITHUB_ACTIONS") == "true" else "text"
+class _Desk:
+    """Where a command's words go: a terminal or a log, JSON, or a workflow's step."""
+
+    def __init__(self, format_: str | None, simulated: bool = False) -> None:
+        from pymacaron_ci.github import run as github
+        from pymacaron_ci.reporter import JsonReporter, Redactor, Reporter, TextReporter
+
+        self.redact = Redactor()
+        self.github = github.begin(os.environ, sys.stdout, Path.cwd())
+        self.format = format_ or ("github" if self.github else "text")
+        self.reporter: Reporter
+        if self.format == "json":
+            self.reporter = JsonReporter(self.redact, simulated=simulated)
+        elif self.github and self.format == "github":
+            text = TextReporter(self.redact, out=self.github.log, simulated=simulated)
+            self.reporter = self.github.reporter(text, redact=self.redact)
+        else:
+            self.reporter = TextReporter(self.redact, simulated=simulated)
+
+    def take_secrets(self, names: Sequence[str]) -> Mapping[str, str]:
+        """Out of the environment: no process that is started later inherits one."""
+        if not self.github:
+            return {name: os.environ.pop(name) for name in names if name in os.environ}
+        from pymacaron_ci.github.inputs import take_secrets
+
+        given = take_secrets(os.environ, names)
+        for name in given.unlisted:
+            self.reporter.warn(
+                Problem(
+                    text=f"the secret {name} is given and not listed in env_secrets: not used",
+                    severity="warning",
+                )
+            )
+        return given.values
+
+    def hide(self, secrets: tuple[Secret, ...]) -> None:
+        """Before the first line is printed."""
+        if self.github:
+            self.github.mask(secrets)
+        self.redact.hide(secrets)
 
 
-def _where_of(folder: Path, environment: str | None, format_: str | None) -> Where:
-    return Where(folder=folder, environment=environment, format=_format(format_))
-
-
-def _run(action: Callable[..., Report], where: Where, flags: dict[str, Any]) -> int:
-    """Hands the environment to a command's parts once, and writes its report."""
+def _run(action: Callable[[Any], Report], **flags: Any) -> int:
+    """Gives a command its parts and the environment; reports how it ended, however it ended."""
     from pymacaron_ci import parts
+    from pymacaron_ci.reporter import report_json
     from pymacaron_ci.signals import Signals
 
+    start = time.monotonic()
     report_file: Path | None = flags.pop("report")
+    desk = _Desk(flags.pop("format_"), simulated=flags["simulate"])
     signals = Signals(lambda text: click.echo(text, err=True))
     with signals.installed():
-        inputs = parts.Inputs(
-            folder=where.folder,
-            environment=where.environment,
-            format=where.format,
-            environ=os.environ,
-            signals=signals,
-            **flags,
-        )
-        report = action(inputs)
-    if report_file:
-        from pymacaron_ci.reporter import report_json
-
-        report_file.write_text(report_json(report) + "\n", encoding="utf-8")
+        try:
+            report = action(
+                parts.Inputs(
+                    environ=os.environ,
+                    take_secrets=desk.take_secrets,
+                    reporter=desk.reporter,
+                    hide=desk.hide,
+                    hold_signals=signals.hold,
+                    run_url=desk.github.context.run_url if desk.github else None,
+                    login=desk.github.inputs().login if desk.github else None,
+                    tokens=desk.github.tokens if desk.github else None,
+                    **flags,
+                )
+            )
+        except Failure as failure:
+            report = Report(
+                status="failed",
+                exit_code=failure.exit_code,
+                problems=failure.problems,
+                notes=failure.details,
+            )
+        except Stopped as stop:
+            report = Report(
+                status="stopped", exit_code=stop.exit_code, problems=(Problem(text=str(stop)),)
+            )
+        with signals.hold():
+            report = replace(
+                report, simulated=flags["simulate"], seconds=round(time.monotonic() - start, 3)
+            )
+            desk.reporter.finished(report)
+            if report_file:
+                text = desk.redact(report_json(report))
+                report_file.write_text(text + "\n", encoding="utf-8")
     return report.exit_code
 
 
-def _show_problems(problems: Any, format_: str) -> None:
-    from pymacaron_ci import problems as shown
-
-    if format_ == "json":
-        click.echo(json.dumps(shown.render_json(problems), indent=2))
-    elif format_ == "github":
-        from pymacaron_ci import github
-
-        for line in github.annotations(problems):
-            click.echo(line)
-    elif problems:
-        click.echo(shown.render_text(problems, colour=sys.stdout.isatty()), err=True)
+def _format(chosen: str | None) -> str:
+    return chosen or ("github" if os.environ.get("GITHUB_ACTIONS") == "true" else "text")
 
 
 def main() -> NoReturn:
@@ -326,17 +420,6 @@ def _main(arguments: list[str]) -> int:
         click.echo(str(stop), err=True)
         return stop.exit_code
     except Failure as failure:
-        _show_problems(failure.problems, _asked_format(arguments))
-        for line in failure.details:
-            click.echo(f"  {line}", err=True)
+        for problem in failure.problems:
+            click.echo(str(problem), err=True)
         return failure.exit_code
-
-
-def _asked_format(arguments: list[str]) -> str:
-    """The format of a command that failed before it could say so itself."""
-    for i, argument in enumerate(arguments):
-        if argument.startswith("--format="):
-            return argument.partition("=")[2]
-        if argument == "--format" and i + 1 < len(arguments):
-            return arguments[i + 1]
-    return _format(None)

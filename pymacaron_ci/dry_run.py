@@ -12,6 +12,7 @@ from pymacaron_ci.model import (
     Live,
     Phase,
     Plan,
+    Problem,
     Release,
     Report,
     Step,
@@ -81,8 +82,8 @@ class PlanOnly:
     def progress(self, text: str) -> None:
         """A stage that does nothing has no progress."""
 
-    def note(self, text: str) -> None:
-        self._reporter.note(text)
+    def warn(self, problem: Problem) -> None:
+        self._reporter.warn(problem)
 
     def finished(self, report: Report) -> None:
         self._reporter.finished(report)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pymacaron_ci.builder import Builder
+from pymacaron_ci.errors import BuildError
 from pymacaron_ci.images.recipe import Recipe
 
-__all__ = ["Recipe", "docker_builder", "source_builder"]
+__all__ = ["Recipe", "docker_builder", "engine_is_missing", "source_builder"]
 
 
 def source_builder(recipe: Recipe, progress: Callable[[str], None] = lambda _: None) -> Builder:
@@ -22,3 +23,14 @@ def docker_builder(recipe: Recipe, progress: Callable[[str], None] = lambda _: N
     from pymacaron_ci.images.docker_engine import DockerBuilder
 
     return DockerBuilder(recipe, progress)
+
+
+def engine_is_missing(recipe: Recipe) -> str | None:
+    """Why images can't be built and run here with an engine; None if they can."""
+    from pymacaron_ci.images.docker_engine import DockerBuilder
+
+    try:
+        DockerBuilder(recipe).ready()
+    except BuildError as error:
+        return str(error)
+    return None

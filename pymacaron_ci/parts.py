@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pymacaron_ci import config as configs
 from pymacaron_ci import dry_run as dry
-from pymacaron_ci import env_secrets, pipeline, source, test_bed
-from pymacaron_ci.builder import Builder
+from pymacaron_ci import env_secrets, pipeline, source, test_bed, worlds
 from pymacaron_ci.checks import HttpChecks, TestBed
 from pymacaron_ci.config import Config
 from pymacaron_ci.errors import DeployError, Failure
-from pymacaron_ci.model import Image, Problem, Release, Report, Secret, Source
+from pymacaron_ci.images.recipe import DEFAULT_PYTHON, Recipe
+from pymacaron_ci.model import Problem, Release, Report, Secret, Source
+from pymacaron_ci.oidc import Login, TokenSource
 from pymacaron_ci.pipeline import Job
 from pymacaron_ci.release import release_of
-from pymacaron_ci.reporter import JsonReporter, Redactor, Reporter, TextReporter
-from pymacaron_ci.signals import Signals
-from pymacaron_ci.targets import Target
+from pymacaron_ci.reporter import Reporter
 
 CACHE = ".pymacaron"
 
@@ -31,14 +29,20 @@ class Inputs:
 
     folder: Path
     environment: str | None
-    format: str
     environ: Mapping[str, str]
-    signals: Signals
+    take_secrets: Callable[[Sequence[str]], Mapping[str, str]]
+    reporter: Reporter
+    hide: Callable[[tuple[Secret, ...]], None]
+    hold_signals: Callable[[], AbstractContextManager[object]]
+    run_url: str | None = None
+    login: Login | None = None
+    tokens: Callable[[], TokenSource] | None = None
     simulate: bool = False
     simulator_state: Path | None = None
     no_test: bool = False
     no_unittest: bool = False
     wait_timeout: int | None = None
+    version: str | None = None
     push: bool = True
 
 
@@ -50,7 +54,6 @@ class Prepared:
     config: Config
     secrets: tuple[Secret, ...]
     source: Source
-    reporter: Reporter
 
     @property
     def cache(self) -> Path:
@@ -80,22 +83,23 @@ def simulator_state(folder: Path) -> Path:
 def prepare(inputs: Inputs) -> Prepared:
     """Configuration, secrets and source: all that can be wrong without asking anybody."""
     config = configs.load(inputs.folder, inputs.environment)
-    secrets = env_secrets.resolve(config, inputs.environ)
-    redact = Redactor(secrets)
-    reporter: Reporter
-    if inputs.format == "json":
-        reporter = JsonReporter(redact, simulated=inputs.simulate)
-    else:
-        reporter = TextReporter(redact, simulated=inputs.simulate)
+    secrets = env_secrets.resolve(config, inputs.take_secrets(config.secret_names))
+    inputs.hide(secrets)
     for problem in (*config.warnings, *env_secrets.warnings(config, secrets)):
-        reporter.note(str(problem))
-    found = source.read(inputs.folder, inputs.environ, warn=reporter.note)
-    return Prepared(inputs=inputs, config=config, secrets=secrets, source=found, reporter=reporter)
+        inputs.reporter.warn(problem)
+    found = source.read(
+        inputs.folder,
+        inputs.environ,
+        warn=lambda text: inputs.reporter.warn(Problem(text=text, severity="warning")),
+    )
+    if inputs.version:
+        found = replace(found, version=inputs.version)
+    return Prepared(inputs=inputs, config=config, secrets=secrets, source=found)
 
 
 def deploy(inputs: Inputs) -> Report:
     with _job(inputs) as job:
-        return _finish(inputs, job, pipeline.run)
+        return pipeline.run(job)
 
 
 def dry_run(inputs: Inputs) -> Report:
@@ -108,12 +112,12 @@ def dry_run(inputs: Inputs) -> Report:
             reporter=dry.PlanOnly(job.reporter),
             success="planned",
         )
-        return _finish(inputs, stand_ins, pipeline.run)
+        return pipeline.run(stand_ins)
 
 
 def build(inputs: Inputs) -> Report:
     with _job(inputs) as job:
-        return _finish(inputs, job, lambda j: pipeline.build(j, push=inputs.push))
+        return pipeline.build(job, push=inputs.push)
 
 
 def rollback(inputs: Inputs) -> Report:
@@ -124,7 +128,7 @@ def rollback(inputs: Inputs) -> Report:
                 "there is no former release to put back",
                 hint="pymacaron-ci status tells what is known of the live one",
             )
-        return _finish(inputs, replace(job, release=live.previous), pipeline.run)
+        return pipeline.run(replace(job, release=live.previous))
 
 
 def status(inputs: Inputs) -> Report:
@@ -133,42 +137,67 @@ def status(inputs: Inputs) -> Report:
         notes = list(live.details)
         if live.release and not live.proven:
             notes.append("this release has not proven itself: deploy again")
-        return _finish(
-            inputs,
-            job,
-            lambda _: Report(
-                status="live" if live.release else "nothing-live",
-                target=str(job.release.image),
-                release=live.release,
-                previous=live.previous,
-                url=live.url,
-                notes=tuple(notes),
-            ),
+        return Report(
+            status="live" if live.release else "nothing-live",
+            release=live.release,
+            previous=live.previous,
+            url=live.url,
+            notes=tuple(notes),
         )
-
-
-def _finish(inputs: Inputs, job: Job, action: Callable[[Job], Report]) -> Report:
-    start = time.monotonic()
-    report = action(job)
-    report = replace(report, simulated=inputs.simulate, seconds=time.monotonic() - start)
-    job.reporter.finished(report)
-    return report
 
 
 @contextmanager
 def _job(inputs: Inputs) -> Iterator[Job]:
     prepared = prepare(inputs)
     with ExitStack() as stack:
-        target, builder, repository = _world(prepared)
-        release = release_of(prepared.config, prepared.source, prepared.secrets, repository)
+        world = _world(prepared)
+        release = release_of(
+            prepared.config,
+            prepared.source,
+            prepared.secrets,
+            world.repository,
+            run_url=inputs.run_url,
+        )
         yield Job(
             release=release,
-            target=target,
-            builder=builder,
+            target=world.target,
+            builder=world.builder,
             checks=_checks(prepared, release, stack),
-            reporter=prepared.reporter,
-            hold_signals=inputs.signals.hold,
+            reporter=inputs.reporter,
+            hold_signals=inputs.hold_signals,
         )
+
+
+def _world(prepared: Prepared) -> worlds.World:
+    inputs, config = prepared.inputs, prepared.config
+    settings = config.settings
+    recipe = Recipe(
+        folder=inputs.folder,
+        source=prepared.source,
+        config_file=config.file,
+        environ=inputs.environ,
+        base=settings.docker_base,
+        python_version=settings.python_version or DEFAULT_PYTHON,
+        with_async=settings.with_async,
+        include_links=settings.include_links,
+        forbidden=prepared.secrets,
+    )
+    if inputs.simulate:
+        return worlds.simulated(
+            config,
+            recipe,
+            state=inputs.simulator_state or simulator_state(inputs.folder),
+            environ=inputs.environ,
+            progress=inputs.reporter.progress,
+        )
+    return worlds.real(
+        config,
+        recipe,
+        environ=inputs.environ,
+        login=inputs.login,
+        tokens=inputs.tokens,
+        progress=inputs.reporter.progress,
+    )
 
 
 def _checks(prepared: Prepared, release: Release, stack: ExitStack) -> HttpChecks:
@@ -187,7 +216,7 @@ def _checks(prepared: Prepared, release: Release, stack: ExitStack) -> HttpCheck
     bed = TestBed(
         files=place,
         python=lambda: test_bed.interpreter(
-            place(), prepared.cache / "envs", inputs.environ, prepared.reporter.progress
+            place(), prepared.cache / "envs", inputs.environ, inputs.reporter.progress
         ),
         secrets=prepared.secrets,
         token=lambda: test_bed.token(prepared.config, prepared.secrets),
@@ -195,7 +224,7 @@ def _checks(prepared: Prepared, release: Release, stack: ExitStack) -> HttpCheck
     )
     return HttpChecks(
         bed,
-        progress=prepared.reporter.progress,
+        progress=inputs.reporter.progress,
         timeout=inputs.wait_timeout or 120,
         run_unit_tests=not (inputs.no_test or inputs.no_unittest),
         run_acceptance_tests=not inputs.no_test,

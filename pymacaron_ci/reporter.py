@@ -7,12 +7,13 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, is_dataclass
+from dataclasses import is_dataclass
 from typing import IO, Any, Protocol
 
 import click
 
 from pymacaron_ci.model import Plan, Problem, Release, Report, Secret
+from pymacaron_ci.problems import render_json, render_text
 
 HEADLINES = {
     "deployed": "deployed",
@@ -37,7 +38,7 @@ class Reporter(Protocol):
 
     def progress(self, text: str) -> None: ...
 
-    def note(self, text: str) -> None: ...
+    def warn(self, problem: Problem) -> None: ...
 
     def finished(self, report: Report) -> None: ...
 
@@ -45,8 +46,13 @@ class Reporter(Protocol):
 class Redactor:
     """Takes secret values out of text that somebody else wrote (a build, a test, a log)."""
 
-    def __init__(self, secrets: Sequence[Secret]) -> None:
-        values: set[str] = set()
+    def __init__(self, secrets: Sequence[Secret] = ()) -> None:
+        self._values: list[str] = []
+        self.hide(secrets)
+
+    def hide(self, secrets: Sequence[Secret]) -> None:
+        """From now on, these too."""
+        values = set(self._values)
         for secret in secrets:
             value = secret.reveal()
             values.add(value)
@@ -108,8 +114,13 @@ class TextReporter:
         for line in text.splitlines():
             self._line(f"  {passed:6.1f} s  {line}", dim=True)
 
-    def note(self, text: str) -> None:
-        self._line(f"note: {text}", fg="yellow")
+    def warn(self, problem: Problem) -> None:
+        self._problems([problem])
+
+    def _problems(self, problems: Sequence[Problem]) -> None:
+        if problems:
+            out = self._out or sys.stdout
+            self._line(render_text(problems, color=out.isatty()))
 
     def finished(self, report: Report) -> None:
         self._line()
@@ -119,12 +130,9 @@ class TextReporter:
             self._line(f"failed test: {failure.name}", fg="red")
             for text in failure.message.splitlines()[:20]:
                 self._line(f"    {text}")
-        for problem in report.problems:
-            self._line(f"{problem.severity}: {problem.text}", fg="red")
-            if problem.hint:
-                self._line(f"  {problem.hint}")
+        self._problems(report.problems)
         for text in report.notes:
-            self._line(text)
+            self._line(f"  {text}")
         colour = "green" if report.exit_code == 0 else "red"
         self._line(headline(report), fg=colour, bold=True)
 
@@ -136,6 +144,7 @@ class JsonReporter:
         self._redact = redact
         self._text = TextReporter(redact, out=sys.stderr, simulated=simulated)
         self._plan: Plan | None = None
+        self._warnings: list[Problem] = []
 
     def planned(self, plan: Plan) -> None:
         self._plan = plan
@@ -147,12 +156,14 @@ class JsonReporter:
     def progress(self, text: str) -> None:
         self._text.progress(text)
 
-    def note(self, text: str) -> None:
-        self._text.note(text)
+    def warn(self, problem: Problem) -> None:
+        self._warnings.append(problem)
+        self._text.warn(problem)
 
     def finished(self, report: Report) -> None:
         self._text.finished(report)
-        click.echo(self._redact(report_json(report, self._plan)))
+        data = report_data(report, self._plan) | {"warnings": render_json(self._warnings)}
+        click.echo(self._redact(json.dumps(data, indent=2, sort_keys=True)))
 
 
 def plan_lines(plan: Plan) -> list[str]:
@@ -220,7 +231,7 @@ def _plain(value: object) -> Any:
 
 def report_data(report: Report, plan: Plan | None = None) -> dict[str, Any]:
     """The JSON report: stable names, no secret's value."""
-    data: dict[str, Any] = _plain(report)
+    data: dict[str, Any] = _plain(report) | {"problems": render_json(report.problems)}
     if plan is not None:
         data["plan"] = {
             "target": plan.target,
@@ -238,7 +249,3 @@ def report_data(report: Report, plan: Plan | None = None) -> dict[str, Any]:
 
 def report_json(report: Report, plan: Plan | None = None) -> str:
     return json.dumps(report_data(report, plan), indent=2, sort_keys=True)
-
-
-def problem_data(problem: Problem) -> dict[str, Any]:
-    return asdict(problem)

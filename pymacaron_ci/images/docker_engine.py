@@ -46,6 +46,13 @@ class DockerBuilder:
         self._client: docker.DockerClient | None = None
         self._cached: Image | None = None
 
+    def ready(self) -> None:
+        """Raises BuildError unless an engine answers and has, or can get, the base image."""
+        with _foreign_errors("asking the Docker engine"):
+            client = self._engine()
+            if not (self._recipe.folder / "Dockerfile").is_file():
+                self._have_base(client)
+
     def build(self, release: Release) -> Image:
         made = parts(self._recipe, release)
         context.note(made.context, self._progress)

@@ -16,6 +16,7 @@ HOME = "/pym"
 VENV = "/opt/venv"
 USER = "10001:10001"  # a number, so that a cluster can tell that it isn't root
 PORT = "8080"
+DEFAULT_PYTHON = "3.13"
 _PIN = re.compile(r"\s*pymacaron\s*(\[[^]]*\])?\s*(===?|@)", re.IGNORECASE)
 
 
@@ -28,7 +29,7 @@ class Recipe:
     config_file: Path
     environ: Mapping[str, str]
     base: str | None = None
-    python_version: str = "3.11"
+    python_version: str = DEFAULT_PYTHON
     with_async: bool = False
     include_links: tuple[str, ...] = ()
     forbidden: tuple[Secret, ...] = ()

@@ -14,6 +14,7 @@ from pymacaron_ci.model import (
     Live,
     Phase,
     Plan,
+    Problem,
     Release,
     Report,
     Secret,
@@ -147,8 +148,8 @@ class FakeReporter:
     def progress(self, text: str) -> None:
         self.lines.append(text)
 
-    def note(self, text: str) -> None:
-        self.lines.append(text)
+    def warn(self, problem: Problem) -> None:
+        self.lines.append(str(problem))
 
     def finished(self, report: Report) -> None:
         self.lines.append(report.status)

@@ -132,6 +132,6 @@ def test_the_json_report_names_secrets_and_never_shows_them() -> None:
 def test_a_narrow_terminal_encoding_breaks_nothing() -> None:
     raw = io.BytesIO()
     out = io.TextIOWrapper(raw, encoding="ascii")
-    TextReporter(Redactor([]), out=out).note("grüße")
+    TextReporter(Redactor(), out=out).warn(Problem(text="grüße", severity="warning"))
     out.flush()
-    assert raw.getvalue() == b"note: gr??e\n"
+    assert raw.getvalue() == b"warning: gr??e\n"

@@ -1,0 +1,90 @@
+"""Where a deployment happens: the real clouds or simulated ones. Only this module knows both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pymacaron_ci import image
+from pymacaron_ci.builder import Builder
+from pymacaron_ci.config import Config
+from pymacaron_ci.errors import DeployError
+from pymacaron_ci.images.recipe import Recipe
+from pymacaron_ci.oidc import Login, TokenSource
+from pymacaron_ci.targets import Target
+
+Progress = Callable[[str], None]
+SIMULATED_PROJECT = "simulated-project"
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """A target, something that makes images for it, and where they are pushed."""
+
+    target: Target
+    builder: Builder
+    repository: str
+
+
+def real(
+    config: Config,
+    recipe: Recipe,
+    *,
+    environ: Mapping[str, str],
+    login: Login | None,
+    tokens: Callable[[], TokenSource] | None,
+    progress: Progress,
+) -> World:
+    """The clouds themselves, with the credentials that the environment or the log-in gives."""
+    if config.target == "gcp-cloud-run":
+        from pymacaron_ci.targets import cloud_run, gcp, google_login
+
+        credentials, project = google_login.credentials(environ, login, tokens)
+        return World(
+            target=cloud_run.CloudRun(
+                config,
+                gcp.GoogleSession.over(credentials, progress=progress),
+                project=project,
+                progress=progress,
+            ),
+            builder=image.docker_builder(recipe, progress),
+            repository=config.image_repository(project),
+        )
+    raise DeployError(
+        f"deploying to {config.target} is not possible yet",
+        hint="gcp-cloud-run is; validate and build work for all targets",
+    )
+
+
+def simulated(
+    config: Config,
+    recipe: Recipe,
+    *,
+    state: Path,
+    environ: Mapping[str, str],
+    progress: Progress,
+) -> World:
+    """Loopback stand-ins that run the service for real; in containers where an engine answers."""
+    from pymacaron_ci.simulator import client
+
+    reason = image.engine_is_missing(recipe)
+    if reason:
+        progress(f"instances are processes, not containers: {reason}")
+    endpoints = client.start(state, engine=reason is None, environ=environ)
+    make = image.docker_builder if endpoints.instances == "container" else image.source_builder
+    repository = f"{endpoints.registry}/{config.image_repository(SIMULATED_PROJECT)}"
+    builder = make(recipe, progress)
+    if config.target == "gcp-cloud-run":
+        from pymacaron_ci.targets import cloud_run, gcp
+
+        session = gcp.GoogleSession.over(
+            gcp.FixedToken("simulated"),
+            endpoints=gcp.Endpoints.all_at(endpoints.run),
+            progress=progress,
+        )
+        target = cloud_run.CloudRun(config, session, project=SIMULATED_PROJECT, progress=progress)
+        return World(target=target, builder=builder, repository=repository)
+    raise DeployError(
+        f"{config.target} can't be simulated yet", hint="gcp-cloud-run can: --simulate with it"
+    )

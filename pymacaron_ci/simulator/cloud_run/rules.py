@@ -123,7 +123,8 @@ def _check_container(container: Mapping[str, Any], template: Mapping[str, Any], 
         if port.get("name", "http1") not in ("http1", "h2c"):
             raise invalid("must be one of http1, h2c", f"{where}.ports[0].name")
     _check_env(container.get("env") or [], f"{where}.env")
-    _check_resources(container.get("resources") or {}, template, f"{where}.resources.limits")
+    limits = (container.get("resources") or {}).get("limits") or {}
+    _check_resources(limits, template, f"{where}.resources.limits")
     for kind in ("startupProbe", "livenessProbe"):
         probe = container.get(kind) or {}
         if probe.get("timeoutSeconds", 1) > probe.get("periodSeconds", 10):

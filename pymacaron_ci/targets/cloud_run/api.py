@@ -149,7 +149,11 @@ class Api:
                 )
             except ApiError as error:
                 return self._again(error)
-            self._finish(operation, what)
+            try:
+                self._finish(operation, what)
+            except OperationFailed:
+                if "template" in patch.fields or not self._routed(name):
+                    raise
             settled = self._settled(name)
             self._generations[name] = settled.generation
             return Ready(settled) if intent(settled) is None else Pending(f"{what}…")
@@ -273,6 +277,12 @@ class Api:
         failure = operation.get("error")
         if failure:
             raise OperationFailed(str(failure.get("message") or f"{what} failed"))
+
+    def _routed(self, name: str) -> bool:
+        """Whether requests go where they should: a broken latest revision fails every operation,
+        also one that only moves requests between others."""
+        service = self._settled(name)
+        return dict(service.served) == dict(service.traffic)
 
     def _settled(self, name: str) -> Service:
         def probe() -> Ready[Service] | Pending:

@@ -156,7 +156,7 @@ class PyMacaronConfig:
         settings = read_settings(path, os.environ)
         file = _Values(settings.values)
         file["config_path"] = str(path)
-        file.setdefault("apis_path", str(path.parent / "apis"))
+        file["apis_path"] = str(path.parent / str(file.get("apis_path") or "apis"))
         if "live_url" in file and isinstance(file["live_url"], str):
             file["live_host"] = urlsplit(file["live_url"]).hostname or file["live_url"]
         redactor.hide([*settings.secrets, *_sensitive_leaves(file)])

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-LARGEST_FILE = 1_000_000
+LARGEST_FILE = 256 * 1024
 DEEPEST = 50
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -87,7 +87,7 @@ def _text(path: Path, problems: _Problems) -> str:
     text = ""
     try:
         if path.stat().st_size > LARGEST_FILE:
-            problems.add(f"larger than {LARGEST_FILE:,} bytes: no configuration is that long")
+            problems.add(f"larger than {LARGEST_FILE // 1024} KiB: keep data in a file of its own")
         else:
             text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:

@@ -25,6 +25,8 @@ class RequestInfo:
     user: str = ""
     fresh_token: str | None = None
     completed: bool = False
+    reported: bool = False
+    trace_id: str = ""
     span: Any = None
 
     @property

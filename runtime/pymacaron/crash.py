@@ -144,6 +144,18 @@ class ErrorHandling:
         quietly(logging.ERROR, "the error_callback %s", problem)
         reports.send(f"NON-FATAL ERROR: the error_callback {problem}", data, failure)
 
+    def _report_returned(self, operation_id: str, status: int) -> None:
+        """A handler that returns a failure instead of raising it has failed all the same."""
+        data: Body = {
+            "title": f"{operation_id}(): returned an answer with status {status}",
+            "error_id": str(uuid.uuid4()),
+            "is_fatal_error": True,
+            "time": timing(),
+            "response": {"status": status},
+            **surroundings(),
+        }
+        reports.send(str(data["title"]), data)
+
     def _report(self, error: PyMacaronException, exception: BaseException) -> None:
         info = current.get()
         where = (info.route or f"{info.method} {info.path}") if info else "a call"
@@ -171,6 +183,8 @@ class ErrorHandling:
             },
             **surroundings(),
         }
+        if info is not None:
+            info.reported = True
         reports.send(title, data, exception)
         monitor.count_exception(error.code)
 
@@ -184,6 +198,8 @@ class ErrorHandling:
             info.route = path
         services.log_request(method, path, status, seconds, size)
         monitor.observe(method, path, status, seconds)
+        if status >= 500 and info is not None and not info.reported:
+            self._report_returned(operation_id, status)
         limit = get_config().get("report_call_exceeding_ms")
         if limit and seconds * 1000 > float(limit):
             self._report_slow(operation_id, float(limit), seconds, status)

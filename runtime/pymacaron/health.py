@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import mmap
 from collections.abc import Callable
 
 Hook = Callable[[], object]
@@ -13,7 +13,8 @@ class Health:
 
     def __init__(self) -> None:
         self.hooks: list[Hook] = []
-        self._leaving = threading.Event()
+        # A single byte, so that setting it in a signal handler needs no lock.
+        self._leaving: bytearray | mmap.mmap = bytearray(1)
 
     def add(self, hook: object) -> None:
         """Registers a hook, or each of a list. A hook fails by raising, or by returning False."""
@@ -26,11 +27,15 @@ class Health:
 
     def leave(self) -> None:
         """From now on this process is not ready: it finishes what it has and stops."""
-        self._leaving.set()
+        self._leaving[0] = 1
+
+    def share(self) -> None:
+        """Lets processes forked from now on see when this one leaves."""
+        self._leaving = mmap.mmap(-1, 1)
 
     @property
     def leaving(self) -> bool:
-        return self._leaving.is_set()
+        return self._leaving[0] == 1
 
     def check(self) -> list[str]:
         """Runs all hooks; the names of those that failed."""

@@ -79,6 +79,8 @@ class JsonFormatter(logging.Formatter):
         info = current.get()
         if info is not None:
             line["request_id"] = info.id
+            if info.trace_id:
+                line["trace_id"] = info.trace_id
         user = _user()
         if user:
             line["user"] = redactor.text(user)
@@ -113,11 +115,17 @@ class SafeHandler(logging.Handler):
             )
 
 
-def setup_logger(celery: bool = False) -> None:
-    """Logs to standard output in the format of the place, instead of what was set up before."""
+def make_handler(celery: bool = False) -> logging.Handler:
+    """A handler that writes to standard output in the format of the place."""
     kind = "WORKER" if celery else "FLASK"
     handler = SafeHandler()
     handler.setFormatter(JsonFormatter(kind) if wants_json(os.environ) else TextFormatter(kind))
+    return handler
+
+
+def setup_logger(celery: bool = False) -> None:
+    """Logs to standard output in the format of the place, instead of what was set up before."""
+    handler = make_handler(celery)
     root = logging.getLogger()
     for old in list(root.handlers):
         root.removeHandler(old)

@@ -81,11 +81,16 @@ class Surroundings:
             size = _add_headers(headers, info, environ)
             return start_response(line, headers, exc_info)
 
+        monitored = monitor.backends.active
+        if monitored:
+            monitor.backends.each(lambda backend: backend.started(info))
         try:
             return self._app(environ, start)
         finally:
             if not info.completed:
                 _outside_operations(info, status, size)
+            if monitored:
+                monitor.backends.each(lambda backend: backend.finished(info))
             current.reset(told)
 
 

@@ -17,14 +17,19 @@ from typing import Any
 
 import jwt
 
+from pymacaron import jwks
 from pymacaron.config import ConfigError, PyMacaronConfig
 from pymacaron.exceptions import AuthInvalidTokenError, AuthTokenExpiredError
 
 LEEWAY = 300
 LONGEST = 16_384
 REQUIRED = ("exp", "iat", "sub", "aud", "iss")
-SYMMETRIC = "HS256"
-ASYMMETRIC = ("RS256", "ES256")
+DEFAULT_ALGORITHM = "HS256"
+SYMMETRIC = ("HS256", "HS384", "HS512")
+ASYMMETRIC = (
+    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    *("ES256", "ES384", "ES512", "EdDSA"),
+)
 REMEMBERED = 2048
 SHORT_SECRET = 32
 # Headers that bring a key along, or change what is signed or how it is wrapped: never needed here,
@@ -42,7 +47,9 @@ class Rules:
     secret: str | None = field(repr=False)
     issuer: str
     audience: str
-    algorithms: tuple[str, ...] = (SYMMETRIC,)
+    algorithms: tuple[str, ...] = (DEFAULT_ALGORITHM,)
+    public_key: str | None = None
+    jwks_url: str | None = None
 
 
 def rules(conf: PyMacaronConfig) -> Rules:
@@ -51,11 +58,35 @@ def rules(conf: PyMacaronConfig) -> Rules:
     for name, value in (("jwt_issuer", issuer), ("jwt_audience", audience)):
         if not value or not isinstance(value, str):
             raise ConfigError(f"{name} is not set: add it to pym-config.yaml to use tokens")
+    algorithms = _algorithms(conf.get("jwt_algorithms", [DEFAULT_ALGORITHM]))
     secret = conf.get("jwt_secret")
-    problem = secret_problem(secret)
-    if problem:
-        raise ConfigError(problem)
-    return Rules(secret=secret, issuer=issuer, audience=audience)
+    if secret is not None or any(a in SYMMETRIC for a in algorithms):
+        problem = secret_problem(secret)
+        if problem:
+            raise ConfigError(problem)
+    public_key, jwks_url = conf.get("jwt_public_key"), conf.get("jwt_jwks_url")
+    if any(a in ASYMMETRIC for a in algorithms) and not (public_key or jwks_url):
+        raise ConfigError(
+            f"jwt_algorithms has {', '.join(a for a in algorithms if a in ASYMMETRIC)}: "
+            "set jwt_public_key or jwt_jwks_url too"
+        )
+    return Rules(
+        secret=secret,
+        issuer=issuer,
+        audience=audience,
+        algorithms=algorithms,
+        public_key=public_key,
+        jwks_url=jwks_url,
+    )
+
+
+def _algorithms(value: object) -> tuple[str, ...]:
+    found = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else ()
+    unknown = [a for a in found if a not in SYMMETRIC + ASYMMETRIC]
+    if not found or unknown:
+        known = ", ".join(SYMMETRIC + ASYMMETRIC)
+        raise ConfigError(f"jwt_algorithms must be a list of some of {known}; got {value!r}")
+    return tuple(str(a) for a in found)
 
 
 def secret_problem(secret: object) -> str | None:
@@ -73,9 +104,12 @@ def signed(claims: Mapping[str, Any], rules: Rules, issuer: str | None = None) -
     """A token with these claims, and ours over them."""
     who = issuer or rules.issuer
     payload = {**claims, "iss": who, "aud": rules.audience}
+    if not rules.secret:
+        raise ConfigError("jwt_secret is not set: tokens can be checked here, but not made")
+    algorithm = next((a for a in rules.algorithms if a in SYMMETRIC), DEFAULT_ALGORITHM)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a short secret is warned about once, at the start
-        return jwt.encode(payload, rules.secret or "", algorithm=SYMMETRIC, headers={"iss": who})
+        return jwt.encode(payload, rules.secret, algorithm=algorithm, headers={"iss": who})
 
 
 class _Memory:
@@ -129,8 +163,8 @@ def _decoded(token: str, rules: Rules) -> dict[str, Any]:
             warnings.simplefilter("ignore")  # a short secret is warned about once, at the start
             claims: dict[str, Any] = jwt.decode(
                 token,
-                rules.secret or "",
-                algorithms=list(rules.algorithms),
+                _key(header, rules),
+                algorithms=[header["alg"]],
                 audience=rules.audience,
                 issuer=rules.issuer,
                 leeway=LEEWAY,
@@ -155,6 +189,18 @@ def _decoded(token: str, rules: Rules) -> dict[str, Any]:
     if header.get("iss", claims["iss"]) != claims["iss"]:
         raise AuthInvalidTokenError("JWT has incorrect issuer")
     return claims
+
+
+def _key(header: Mapping[str, Any], rules: Rules) -> Any:
+    """The key for the header's algorithm, which is one of ours. Which kind of key goes with which
+    algorithm is decided here alone, so that a public key is never taken for an HMAC secret."""
+    algorithm: str = header["alg"]
+    if algorithm in SYMMETRIC:
+        return rules.secret or ""
+    if rules.public_key:
+        return rules.public_key
+    key = jwks.key_set(str(rules.jwks_url)).find(header.get("kid"), algorithm)
+    return jwt.PyJWK(dict(key), algorithm)
 
 
 def _parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -27,9 +27,12 @@ class DryTarget:
 
     def __init__(self, target: Target) -> None:
         self._target = target
+        self._url = "its URL is known once it is deployed"
 
     def plan(self, release: Release) -> Plan:
-        return self._target.plan(release)
+        plan = self._target.plan(release)
+        self._url = plan.url or self._url
+        return plan
 
     def live(self) -> Live:
         return self._target.live()
@@ -38,7 +41,7 @@ class DryTarget:
         return Change(step=step, note="not done: dry run")
 
     def verify(self, phase: Phase, changes: Sequence[Change]) -> Verdict:
-        return Verdict(ok=True, url="not asked: dry run")
+        return Verdict(ok=True, url=self._url)
 
     def rollback(self, change: Change) -> None:
         """Nothing was done, so nothing is undone."""

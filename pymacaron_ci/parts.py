@@ -62,7 +62,7 @@ class Prepared:
 
 def cache_folder(folder: Path) -> Path:
     """Where environments and simulated clouds live: beside the service, unknown to git."""
-    cache = folder / CACHE
+    cache = folder.absolute() / CACHE
     try:
         cache.mkdir(exist_ok=True)
         ignore = cache / ".gitignore"

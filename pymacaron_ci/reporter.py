@@ -124,7 +124,7 @@ class TextReporter:
 
     def finished(self, report: Report) -> None:
         self._line()
-        if report.simulated:
+        if report.simulated and report.target:
             self._line("This was a simulation: no cloud was asked, nothing left this machine.")
         for failure in report.failures:
             self._line(f"failed test: {failure.name}", fg="red")

@@ -100,7 +100,7 @@ def authorized(credentials: Any) -> Http:
     from google.auth.transport.requests import AuthorizedSession
     from google.oauth2.credentials import Credentials
 
-    def refresh(request: Any, _scopes: Any) -> tuple[Any, Any]:
+    def refresh(request: Any, scopes: Any) -> tuple[Any, Any]:  # noqa: ARG001  (called by name)
         credentials.refresh(request)
         return credentials.token, credentials.expiry
 
@@ -114,11 +114,9 @@ def authorized(credentials: Any) -> Http:
 class FixedToken:
     """Credentials with a token that never expires: what a simulator wants to see."""
 
-    service_account_email: str | None = None
-
-    def __init__(self, token: str, service_account_email: str | None = None) -> None:
+    def __init__(self, token: str, account: str = "deployer@simulated.invalid") -> None:
         self.token = token
-        self.service_account_email = service_account_email
+        self.service_account_email = account
         self.expiry: object = None
 
     def refresh(self, _request: object) -> None:

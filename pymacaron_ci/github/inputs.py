@@ -158,15 +158,14 @@ class Given:
 def take_secrets(environ: MutableMapping[str, str], names: Sequence[str]) -> Given:
     """Takes each named secret out of the environment: the step's `env:` first, then the JSON input.
 
-    After it no process that is started inherits one. An empty value is what GitHub gives for a
-    secret that isn't set: it is left out. Raises SecretsError if the input is no JSON object of
-    texts.
+    After it no process that is started inherits one. A secret that isn't set arrives from GitHub as
+    an empty value. Raises SecretsError if the input is no JSON object of texts.
     """
     offered = _offered(environ.pop(_SECRETS, ""))
     values: dict[str, str] = {}
     for name in names:
-        value = environ.pop(name, "") or offered.get(name.upper(), "")
-        if value:
+        value = environ.pop(name, None) or offered.get(name.upper())
+        if value is not None:
             values[name] = value
     asked = {name.upper() for name in names} | {_GITHUBS_OWN}
     return Given(values, tuple(sorted(set(offered) - asked)))
@@ -189,4 +188,4 @@ def _offered(blob: str) -> dict[str, str]:
             f"the action's input secrets holds something else than text: {', '.join(wrong)}",
             hint="put values in quotes, or pass them by the step's env",
         )
-    return {name.upper(): value for name, value in data.items() if value}
+    return {name.upper(): value or "" for name, value in data.items()}

@@ -48,15 +48,11 @@ class GitHubReporter:
     def progress(self, text: str) -> None:
         self._text.progress(text)
 
-    def note(self, text: str) -> None:
-        if not self._commands.notice(self._redact(text)):
-            self._text.note(text)
-
     def warn(self, problem: Problem) -> None:
-        """A problem that stops nothing, on its line."""
+        """On its line of the pull request, or in the log when there are too many."""
         problem = redacted(problem, self._redact)
         if not self._commands.annotate(problem):
-            self._text.note(str(problem))
+            self._text.warn(problem)
 
     def finished(self, report: Report) -> None:
         """Annotations, then what they couldn't show; outputs and summary of a failure too."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pymacaron_ci.github import annotations
+from pymacaron_ci import github
 from pymacaron_ci.github.commands import (
     LONGEST_MESSAGE,
     MOST_ANNOTATIONS,
@@ -229,5 +229,5 @@ def test_annotations_for_the_command_line_count_from_the_working_directory(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (line,) = annotations([Problem(text="x", location=Location(file="a.yaml", line=2))])
+    (line,) = github.annotations([Problem(text="x", location=Location(file="a.yaml", line=2))])
     assert line == "::error file=a.yaml,line=2::x"

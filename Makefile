@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint generate clean
 
 # Made anew whenever a dependency changes.
 $(VENV)/.done: pyproject.toml runtime/pyproject.toml
@@ -22,6 +22,12 @@ lint: $(VENV)/.done
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pymacaron_ci.options.render --check
+	$(BIN)/python action/lock.py --check
+
+generate: $(VENV)/.done
+	$(BIN)/python -m pymacaron_ci.options.render
+	$(BIN)/python action/lock.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

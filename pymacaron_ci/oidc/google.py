@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -103,6 +104,16 @@ def _check(url: str) -> None:
     )
 
 
+def _message(error: google.auth.exceptions.GoogleAuthError) -> str:
+    """Its first argument is a sentence; the second may be the answer that it came from."""
+    parts = [str(part) for part in error.args if isinstance(part, str)] or [str(error)]
+    try:
+        answered = json.loads(parts[1])["error"]["message"]
+    except (IndexError, ValueError, KeyError, TypeError):
+        return parts[0]
+    return f"{parts[0]}: {answered}"
+
+
 def _refused(
     error: google.auth.exceptions.GoogleAuthError,
     provider: str,
@@ -110,7 +121,7 @@ def _refused(
     said: dict[str, Any],
 ) -> DeployError:
     """What Google said, what the token says, and what makes the two agree."""
-    message = " ".join(str(part) for part in error.args if isinstance(part, str)) or str(error)
+    message = _message(error)
     lower = message.lower()
     pool = provider.rpartition("/providers/")[0]
     repository = said.get("repository") or "OWNER/REPO"
@@ -118,6 +129,12 @@ def _refused(
     if isinstance(error, google.auth.exceptions.TransportError):
         text = "Google's log-in could not be asked"
         hint = "see the network of the runner, then run the job again"
+    elif "invalid_target" in lower:
+        text = f"the provider {provider} does not exist, or is disabled"
+        hint = (
+            "gcloud iam workload-identity-pools providers list --location global "
+            "--workload-identity-pool POOL shows what there is"
+        )
     elif "audience" in lower:
         text = "Google refuses the identity token's audience"
         hint = f"the provider must allow the audience https://iam.googleapis.com/{provider}"
@@ -130,10 +147,6 @@ def _refused(
             f"gcloud iam service-accounts add-iam-policy-binding {service_account} "
             f"--role roles/iam.workloadIdentityUser --member '{member}'"
         )
-    elif "invalid_target" in lower or "invalid_request" in lower:
-        text = f"the provider {provider} does not exist, or is disabled"
-        hint = "gcloud iam workload-identity-pools providers list --location global "
-        hint += "--workload-identity-pool POOL shows what there is"
     else:
         text = "Google did not accept the identity token"
         hint = f"see the provider's issuer, audience and condition: {provider}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import json
 import os
 import secrets
 import signal
@@ -16,9 +17,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from pymacaron_ci.errors import Failure
+from pymacaron_ci.errors import BuildError, Failure
 from pymacaron_ci.simulator.faults import Fault
 from pymacaron_ci.simulator.files import make_folder, write_json
+from pymacaron_ci.simulator.instances import InstanceError
 from pymacaron_ci.simulator.simulation import MakeRunner, Simulation
 from pymacaron_ci.simulator.web import Request, Response, Server, json_response
 
@@ -76,8 +78,6 @@ class Daemon:
             self._ended.set()
             return json_response({})
         if request.target == "/faults" and request.method == "POST":
-            import json
-
             faults = [Fault(**fault) for fault in json.loads(body)]
             self._simulation.google.api.faults.add(*faults)
             return json_response({})
@@ -108,6 +108,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         with lock:
             simulation = Simulation(state, environ=environ, make_runner=_runner(options.engine))
             Daemon(state, simulation).run()
+    except InstanceError as error:
+        sys.stderr.write(f"{error}\n")
+        return BuildError.exit_code
     except Failure as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

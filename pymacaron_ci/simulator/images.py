@@ -54,16 +54,16 @@ def split_reference(reference: str) -> tuple[str, str]:
 
 
 class Images:
-    """Reads images out of the registry's own files."""
+    """Reads images out of the registry's own files. `host` is the `host:port` it serves them at."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, host: str) -> None:
+        self.store, self.host = store, host
 
     def find(self, reference: str) -> StoredImage:
         """Raises ImageNotFound, ImageUnusable."""
         repository, wanted = split_reference(reference)
         try:
-            manifest = self._one(self._store.manifest(repository, wanted), repository, reference)
+            manifest = self._one(self.store.manifest(repository, wanted), repository, reference)
             data = json.loads(manifest.content)
             config = self._config(repository, data["config"]["digest"])
         except DigestMismatch as error:
@@ -95,12 +95,12 @@ class Images:
                     wanted.get("architecture", architecture) == architecture
                 ):
                     return self._one(
-                        self._store.manifest(repository, child["digest"]), repository, reference
+                        self.store.manifest(repository, child["digest"]), repository, reference
                     )
         raise ImageUnusable(f"image {reference} has no manifest for linux/{machine}")
 
     def _config(self, repository: str, digest: str) -> Mapping[str, Any]:
-        path = self._store.blob(repository, digest) if DIGEST.fullmatch(digest) else None
+        path = self.store.blob(repository, digest) if DIGEST.fullmatch(digest) else None
         if path is None:
             raise ImageUnusable(f"the config {digest} is missing")
         config = json.loads(path.read_bytes())
@@ -109,7 +109,7 @@ class Images:
     def unpack(self, image: StoredImage, target: Path) -> None:
         """Puts the image's files below /pym into `target`, layer by layer."""
         for digest, media_type in image.layers:
-            path = self._store.blob(image.repository, digest)
+            path = self.store.blob(image.repository, digest)
             if path is None:
                 raise ImageUnusable(f"the layer {digest} is missing")
             try:

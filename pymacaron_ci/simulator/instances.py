@@ -34,6 +34,9 @@ class Limits:
     cpu: float | None = None
 
 
+NO_LIMITS = Limits()
+
+
 @dataclass(frozen=True)
 class LogLine:
     """`time` is RFC 3339, in UTC."""
@@ -75,7 +78,7 @@ class Runner(Protocol):
         environment: Mapping[str, str],
         *,
         name: str,
-        limits: Limits = Limits(),
+        limits: Limits = NO_LIMITS,
         command: Sequence[str] = (),
     ) -> Instance:
         """Raises `InstanceError`. Returns at once: whether it listens is for `listens` to say."""

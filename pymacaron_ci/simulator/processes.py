@@ -21,7 +21,13 @@ from pymacaron_ci.errors import BuildError
 from pymacaron_ci.simulator import child
 from pymacaron_ci.simulator.files import make_folder, read_json, write_json
 from pymacaron_ci.simulator.images import Images, StoredImage
-from pymacaron_ci.simulator.instances import ImageUnusable, Instance, Limits, LogLine
+from pymacaron_ci.simulator.instances import (
+    NO_LIMITS,
+    ImageUnusable,
+    Instance,
+    Limits,
+    LogLine,
+)
 from pymacaron_ci.simulator.logfile import LogFile
 
 # Of the simulator's own environment an instance sees only this: it is not where a service finds a
@@ -99,13 +105,13 @@ class ProcessRunner:
         environment: Mapping[str, str],
         *,
         name: str,
-        limits: Limits = Limits(),  # noqa: ARG002 - a process has the machine's own
+        limits: Limits = NO_LIMITS,  # noqa: ARG002 - a process has the machine's own
         command: Sequence[str] = (),
     ) -> Instance:
         found = self._images.find(image)
         code = self._unpack(found)
         python = self._environment(code)
-        port = _free_port()
+        port = free_port()
         values = {
             **{key: self._environ[key] for key in INHERITED if key in self._environ},
             **{k: v for k, v in found.environment.items() if k != "PATH" and not _of_image(v)},
@@ -195,19 +201,23 @@ def _spawn(
 
 
 def _arguments(command: Sequence[str], port: int, python: Path) -> list[str]:
-    """The image's command for this machine: $PORT filled in, our interpreter, and bound to loopback
-    only.
-    """
-    if not command:
-        raise ImageUnusable("the image has no command")
-    words = [re.sub(r"\$\{?PORT\b(:-\d+)?\}?", str(port), word) for word in command]
+    """The image's command with this machine's interpreter and programs."""
+    words = bound_to_loopback(command, port)
     program = Path(words[0]).name
     if re.fullmatch(r"python3?(\.\d+)?", program):
         words[0] = str(python)
-    elif program == "gunicorn":
-        words = ["gunicorn", *_without_bind(words[1:]), "--bind", f"127.0.0.1:{port}"]
     elif (python.parent / program).exists():
-        words[0] = program
+        words[0] = str(python.parent / program)
+    return words
+
+
+def bound_to_loopback(command: Sequence[str], port: int) -> list[str]:
+    """A command that shares the host's network: $PORT filled in, gunicorn heard on loopback only."""
+    if not command:
+        raise ImageUnusable("the image has no command")
+    words = [re.sub(r"\$\{?PORT\b(:-\d+)?\}?", str(port), word) for word in command]
+    if Path(words[0]).name == "gunicorn":
+        words = [words[0], *_without_bind(words[1:]), "--bind", f"127.0.0.1:{port}"]
     return words
 
 
@@ -228,7 +238,7 @@ def _of_image(value: str) -> bool:
     return value.startswith(("/usr/", "/opt/", "/venv", "/root/"))
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])

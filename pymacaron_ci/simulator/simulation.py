@@ -31,7 +31,7 @@ class Simulation:
         environ: Mapping[str, str],
         make_runner: MakeRunner = ProcessRunner,
         clock: Clock | None = None,
-        timing: Timing = Timing(),
+        timing: Timing | None = None,
         strict_tokens: bool = False,
     ) -> None:
         make_folder(folder)
@@ -39,7 +39,7 @@ class Simulation:
         port = read_json(folder / "registry.json")
         self._registry_server = self.registry.serve(port if isinstance(port, int) else 0)
         write_json(folder / "registry.json", self._registry_server.port)
-        self.images = Images(self.registry.store)
+        self.images = Images(self.registry.store, f"127.0.0.1:{self._registry_server.port}")
         self.runner = make_runner(folder / "instances", self.images, environ)
         self.runner.clean()
         self.google = GoogleCloud(
@@ -47,7 +47,7 @@ class Simulation:
             self.runner,
             self.images,
             clock=clock or SystemClock(),
-            timing=timing,
+            timing=timing or Timing(),
             strict_tokens=strict_tokens,
         )
 

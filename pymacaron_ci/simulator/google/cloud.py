@@ -11,6 +11,9 @@ from pymacaron_ci.simulator.cloud_run.rollout import Rollouts, Timing
 from pymacaron_ci.simulator.cloud_run.services import Services
 from pymacaron_ci.simulator.files import read_json, write_json
 from pymacaron_ci.simulator.google.api import GoogleApi
+from pymacaron_ci.simulator.google.login import Login
+from pymacaron_ci.simulator.google.logs import Logs
+from pymacaron_ci.simulator.google.lookups import ArtifactRegistry, ResourceManager, ServiceUsage
 from pymacaron_ci.simulator.google.projects import Projects
 from pymacaron_ci.simulator.google.secrets import SecretManager
 from pymacaron_ci.simulator.google.tokens import TokenDesk
@@ -48,7 +51,7 @@ class GoogleCloud:
         images: Images,
         *,
         clock: Clock,
-        timing: Timing = Timing(),
+        timing: Timing,
         strict_tokens: bool = False,
     ) -> None:
         self._ports = folder / "port.json"
@@ -66,8 +69,18 @@ class GoogleCloud:
         )
         services = Services(self.rollouts, self.projects, images, LOCATIONS)
         policies = Policies(services, self.rollouts, self.projects)
+        parts = (
+            services,
+            policies,
+            self.secrets,
+            ResourceManager(self.projects),
+            ServiceUsage(self.projects),
+            ArtifactRegistry(self.projects, images.store),
+            Login(self.projects, self.tokens),
+            Logs(self.projects, self.rollouts.records, runner),
+        )
         self.api = GoogleApi(
-            [*services.routes(), *policies.routes(), *self.secrets.routes()], self.tokens, clock
+            [route for part in parts for route in part.routes()], self.tokens, clock
         )
         port = read_json(self._ports)
         self._server = self.api.serve(port if isinstance(port, int) else 0)

@@ -143,8 +143,10 @@ def _problem(read: Document, where: Where, complaint: Complaint) -> Problem:
     hint = complaint.hint
     text = complaint.text
     if conversion and complaint.severity == "error":
-        text = f"{text}: YAML reads {conversion.raw} as {conversion.read_as}"
-        hint = conversion.hint
+        option = OPTIONS[str(where[0])]
+        if not option.facts.sensitive:
+            text = f"{text}: YAML reads {conversion.raw} as {conversion.read_as}"
+        hint = "write it in quotes" if option.is_text else conversion.hint
     return Problem(
         text=text, severity=complaint.severity, hint=hint, location=read.value_location(*where)
     )

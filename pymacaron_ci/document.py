@@ -10,7 +10,7 @@ from pathlib import Path
 from pymacaron_ci import yaml_nodes
 from pymacaron_ci.errors import ConfigError
 from pymacaron_ci.model import Location, Problem
-from pymacaron_ci.yaml_nodes import Conversion, Node, Span, Unreadable
+from pymacaron_ci.yaml_nodes import Conversion, Node, Scalar, Span, Unreadable
 
 LARGEST = 256 * 1024
 
@@ -31,6 +31,8 @@ class Document:
     keys: Mapping[Where, Span] = field(default_factory=dict, repr=False)
     values: Mapping[Where, Span] = field(default_factory=dict, repr=False)
     conversions: Mapping[Where, Conversion] = field(default_factory=dict, repr=False)
+    # Every value as it is written, those under a repeated key too.
+    scalars: tuple[tuple[Where, Scalar, Span], ...] = field(default=(), repr=False)
     problems: tuple[Problem, ...] = ()
 
     def key_location(self, *where: object) -> Location:
@@ -118,6 +120,7 @@ def parse(content: bytes, file: str) -> Document:
         keys=builder.keys,
         values=builder.values,
         conversions=builder.conversions,
+        scalars=tuple(builder.scalars),
         problems=tuple(builder.problems),
     )
 
@@ -162,6 +165,7 @@ class _Builder:
         self.keys: dict[Where, Span] = {}
         self.values: dict[Where, Span] = {}
         self.conversions: dict[Where, Conversion] = {}
+        self.scalars: list[tuple[Where, Scalar, Span]] = []
         self.problems: list[Problem] = []
 
     def mapping(self, node: Node, where: Where) -> dict[object, object]:
@@ -191,6 +195,7 @@ class _Builder:
             return self.mapping(node, where)
         if node.kind == "list":
             return [self.value(item, (*where, i)) for i, item in enumerate(node.items)]
+        self.scalars.append((where, node.value, node.span))
         return node.value
 
     def repeated(self, key: object, again: Node, first: Span) -> None:
@@ -203,10 +208,11 @@ class _Builder:
         )
 
     def key_is_no_text(self, key: object) -> None:
-        conversion = f"; YAML reads it as {key!r}".lower() if not isinstance(key, tuple) else ""
+        kinds = {bool: "true or false", int: "a number", float: "a number", type(None): "nothing"}
+        kind = kinds.get(type(key), "a date")
         self.problems.append(
             Problem(
-                text=f"a key that is not a text{conversion}",
+                text=f"a key that is not a text: YAML reads it as {kind}",
                 hint="write it in quotes",
                 location=location(self.file, self.keys[(key,)]),
             )

@@ -29,13 +29,7 @@ def masked_lines(text: str) -> list[str]:
 
 def _secret_spans(read: Document) -> list[Span]:
     listed = secret_names(read.data)
-    found = []
-    for where, span in read.values.items():
-        value: object = read.data
-        for step in where:
-            value = value[step]  # type: ignore[index]
-        if is_secret(where, value, listed):
-            found.append(span)
+    found = {span for where, value, span in read.scalars if is_secret(where, value, listed)}
     # From the end, so that a span's columns still hold when it is its turn.
     return sorted(found, key=lambda s: (s.line, s.column), reverse=True)
 

@@ -24,7 +24,7 @@ _KNOWN_TAGS = {"str", "int", "float", "bool", "null", "seq", "map"}
 Scalar = str | int | float | bool | None | datetime.date | datetime.datetime
 Kind = Literal["scalar", "list", "mapping"]
 # libyaml is ten times quicker; a PyYAML built without it gives the same events.
-_Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+FASTEST: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,13 @@ class _Open:
     depth: int = 1
 
 
-def read(text: str) -> Node | None:
+def read(text: str, loader: type = FASTEST) -> Node | None:
     """The only document in `text`; None when there is nothing in it. Raises Unreadable."""
     root: Node | None = None
     documents = 0
     stack: list[_Open] = []
     anchors: dict[str, Node] = {}
-    for event in _events(text):
+    for event in _events(text, loader):
         span = _span(event)
         node: Node | None = None
         anchor = getattr(event, "anchor", None)
@@ -133,42 +133,81 @@ def read(text: str) -> Node | None:
     return root
 
 
-def _events(text: str) -> Iterator[yaml.Event]:
+def _events(text: str, made_by: type) -> Iterator[yaml.Event]:
     loader = None
     try:
-        loader = _Loader(text)
+        loader = made_by(text)
         while loader.check_event():
             yield loader.get_event()
     except yaml.MarkedYAMLError as error:
         raise _syntax(error) from error
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
-        raise Unreadable(f"this is not YAML: {error}", "see https://yaml.org") from error
+        text = str(error).splitlines()[0]
+        raise Unreadable(f"this is not YAML: {text}", "see https://yaml.org") from error
     finally:
         if loader is not None:
             loader.dispose()
+
+
+# What libyaml or PyYAML's own parser says → what we say, the same for both.
+_SYNTAX: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (
+        ("cannot start any token", "found a tab", "tab character"),
+        "a character that can't stand here",
+        "indent with spaces, never with a tab; put text that starts with @, ` or % in quotes",
+    ),
+    (
+        ("mapping values are not allowed",),
+        "a `:` where no key can be",
+        "put a text that holds `: ` in quotes, and check the indentation",
+    ),
+    (
+        ("could not find expected ':'",),
+        "a line without a `:`",
+        "every setting is `key: value`, with a space after the colon",
+    ),
+    (
+        ("undefined alias",),
+        "an alias (`*name`) without its anchor (`&name`)",
+        "put a text that starts with * in quotes",
+    ),
+    (
+        ("unexpected end of stream",),
+        "a quotation mark is never closed",
+        "close the quotes, or double a ' inside '…'",
+    ),
+    (
+        ("',' or ']'", "',' or '}'"),
+        "a bracket is never closed, or a comma is missing",
+        "close the [ or {; put a text that starts with one in quotes",
+    ),
+    (
+        ("expected <block end>", "did not find expected key", "expected '-' indicator"),
+        "a line that does not fit the ones around it",
+        "indent the keys of one mapping, and the dashes of one list, alike",
+    ),
+    (
+        ("Unicode character escape code",),
+        "an escape that is no character",
+        "remove it, or put the text in single quotes",
+    ),
+    (
+        ("escape", "expected escape sequence"),
+        "a \\ in double quotes that starts nothing known",
+        "double the backslash, or put the text in single quotes",
+    ),
+)
 
 
 def _syntax(error: yaml.MarkedYAMLError) -> Unreadable:
     mark = error.problem_mark or error.context_mark
     span = Span(mark.line + 1, mark.column + 1, mark.line + 1, mark.column + 2) if mark else None
     problem = str(error.problem or error.context or "syntax error")
-    text, hint = f"this is not YAML: {problem}", "check the indentation and the quotes around here"
-    if "cannot start any token" in problem or "tab" in problem:
-        text = "this is not YAML: a character that can't stand here"
-        hint = "indent with spaces, never with a tab; put text that starts with @, ` or % in quotes"
-    elif "mapping values are not allowed" in problem:
-        text = "this is not YAML: a `:` where no key can be"
-        hint = "put a text that holds `: ` in quotes, and check the indentation"
-    elif "could not find expected ':'" in problem:
-        text = "this is not YAML: a line without a `:`"
-        hint = "every setting is `key: value`, with a space after the colon"
-    elif "undefined alias" in problem:
-        text = "this is not YAML: an alias (`*name`) without its anchor (`&name`)"
-        hint = "put a text that starts with * in quotes"
-    elif "unexpected end of stream" in problem:
-        text = "this is not YAML: a quotation mark is never closed"
-        hint = "close the quotes, or double a ' inside '…'"
-    return Unreadable(text, hint, span)
+    for marks, text, hint in _SYNTAX:
+        if any(m in problem for m in marks):
+            return Unreadable(f"this is not YAML: {text}", hint, span)
+    hint = "check the indentation and the quotes around here"
+    return Unreadable(f"this is not YAML: {problem}", hint, span)
 
 
 def _span(event: yaml.Event) -> Span:
@@ -208,11 +247,7 @@ def _aliased(name: str | None, anchors: dict[str, Node], stack: list[_Open], spa
     if any(o.anchor == name for o in stack):
         raise Unreadable(f"the alias *{name[:40]} stands inside itself", "remove it", span)
     if name not in anchors:
-        raise Unreadable(
-            "this is not YAML: an alias (`*name`) without its anchor (`&name`)",
-            "put a text that starts with * in quotes",
-            span,
-        )
+        raise Unreadable(f"this is not YAML: {_SYNTAX[3][1]}", _SYNTAX[3][2], span)
     return _moved(anchors[name], span)
 
 
@@ -227,7 +262,7 @@ def _moved(node: Node, span: Span) -> Node:
 def _scalar(event: yaml.ScalarEvent, span: Span) -> Node:
     raw: str = event.value
     if any("\ud800" <= c <= "\udfff" for c in raw):
-        raise Unreadable("half of a surrogate pair, which is no character", "remove it", span)
+        raise Unreadable(f"this is not YAML: {_SYNTAX[-2][1]}", _SYNTAX[-2][2], span)
     _refuse_tag(event.tag, span, "str", "int", "float", "bool", "null")
     plain = not event.style and event.implicit[0]
     tag = _implicit_tag(raw) if plain else (event.tag or "").removeprefix(_PREFIX)
@@ -253,6 +288,11 @@ def _implicit_tag(raw: str) -> str:
         if expression.match(raw):
             return str(tag).removeprefix(_PREFIX)
     return "str"
+
+
+def is_converted(text: str) -> bool:
+    """Whether a text must stand in quotes, because YAML would take it for something else."""
+    return _implicit_tag(text) != "str"
 
 
 def _construct(tag: str, raw: str, span: Span) -> Scalar:

@@ -13,10 +13,10 @@ from pymacaron_ci.options.values import memory_bytes
 # cloud-contracts: an environment has 4 to 40 characters; ours are `<name>-<8 of the release>`.
 ENVIRONMENT_NAME = 40
 ENVIRONMENT_SUFFIX = len("-12345678")
-# A Cloud Run service has fewer than 50 characters; with a traffic tag (`c-1234567`) at most 46.
+# A Cloud Run service has fewer than 50 characters; with a traffic tag of 6 or more at most 46.
 SERVICE_NAME = 49
 TAG_AND_SERVICE = 46
-TAG = len("c-1234567")
+TAG = 6
 # A namespace is a DNS label of 63; the longest thing named after a service is its hashed Secret.
 LABEL = 63
 LABEL_SUFFIX = len("-secrets-1234567890")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pymacaron_ci.findings import Case, error, warning
 from pymacaron_ci.model import Problem
 from pymacaron_ci.options import OPTIONS
+from pymacaron_ci.options.validation import such_as
 
 
 def find(case: Case) -> Iterator[Problem]:
@@ -18,6 +19,7 @@ def find(case: Case) -> Iterator[Problem]:
             yield warning(text, conversion.hint, case.at_value(*where))
         elif option.name in case.usable and option.rule()["type"] != "boolean":
             # A number that is not what stands there; a bad one has been refused already.
-            yield error(text, conversion.hint, case.at_value(*where))
+            hint = such_as(option.name) if ":" in conversion.raw else conversion.hint
+            yield error(text, hint, case.at_value(*where))
         elif option.name in case.usable:
             yield warning(text, conversion.hint, case.at_value(*where))

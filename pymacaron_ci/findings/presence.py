@@ -43,7 +43,9 @@ def find(case: Case) -> Iterator[Problem]:
             hint = f"did you mean {meant}? it is a setting of {_names(OPTIONS[meant])} only"
         else:
             hint = f"did you mean {meant}?"
-        yield warning(f"{key} is not a setting of ours", hint, case.at_key(key))
+        yield warning(
+            f"{key} is no known setting, and counts as your own key", hint, case.at_key(key)
+        )
     yield from _without_value(case)
     yield from _of_another_target(case)
 
@@ -75,20 +77,24 @@ def _missing(case: Case, misspelt: dict[str, str]) -> Iterator[Problem]:
         )
     if _is_missing(OPTIONS["live_url"], case):
         yield error(
-            "live_url is missing: the URL under which everybody reaches the live service",
-            _slip("live_url", misspelt, case) or f"add it, {such_as('live_url')}",
+            "live_url is missing: every service needs it, or live_host",
+            _slip("live_url", misspelt, case) or _add("live_url"),
             _place("live_url", misspelt, case),
         )
     for name, option in OPTIONS.items():
         if name in {"deploy_target", "live_url"} or not _is_missing(option, case):
             continue
-        why = "" if option.mandatory else f", which {case.target} needs"
-        hint = _slip(name, misspelt, case) or f"add it, {such_as(name)}"
+        who = "every service" if option.mandatory else case.target
+        hint = _slip(name, misspelt, case) or _add(name)
         place = case.at_key(name) if name in data else _place(name, misspelt, case)
         if option.facts.assumed:
-            yield warning(f"no {name}{why}: {option.default} is used", hint, place)
+            yield warning(f"no {name}, which {who} needs: {option.default} is used", hint, place)
         else:
-            yield error(f"{name} is missing{why}: {option.facts.help}", hint, place)
+            yield error(f"{name} is missing: {who} needs it", hint, place)
+
+
+def _add(name: str) -> str:
+    return f"add it, {such_as(name)}: {OPTIONS[name].facts.help}"
 
 
 def _is_missing(option: Option, case: Case) -> bool:

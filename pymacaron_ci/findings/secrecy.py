@@ -49,11 +49,13 @@ def find(case: Case) -> Iterator[Problem]:
 
 def is_secret(where: Where, value: object, secret_names: frozenset[str]) -> bool:
     """Whether a value of the file must not be shown: a literal where a secret belongs."""
-    if not where or value is None or isinstance(value, (bool, Mapping, list)):
+    if not where or value is None or isinstance(value, (Mapping, list)):
         return False
     text = str(value)
     if where[0] == "env_secrets":
-        return not _shows_no_secret(text)
+        return len(where) > 2 or not (isinstance(value, bool) or _shows_no_secret(text))
+    if isinstance(value, bool):
+        return False
     if text in secret_names:
         return False
     if any(isinstance(key, str) and is_secret_name(key) for key in where):

@@ -25,7 +25,7 @@ class Common:
     )
     live_url: str | None = option(
         default=None,
-        help="URL under which everybody reaches the live service (or give live_host)",
+        help="URL under which everybody reaches the live service; live_host may stand in",
         check=values.url,
         shape=values.URL,
         example="https://api.example.com",
@@ -76,7 +76,7 @@ class Common:
     python_version: str | None = option(
         default=None,
         help="version of Python in the image",
-        form="a version in quotes",
+        form="a version of Python 3",
         rule={"regex": r"3\.[0-9]{1,2}(\.[0-9]{1,2})?"},
         example="3.12",
     )

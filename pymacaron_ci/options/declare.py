@@ -37,7 +37,7 @@ class Facts:
     `assumed` its absence is a warning that names the default. `container`: read where the service
     runs, so that a name of env_secrets may stand for the value; the others are needed earlier.
     `rule`: additions to the Cerberus rule that the type gives; `form` says in words what its regex
-    demands. `check`: what no rule can express; `shape` is the pattern of it that an editor can tell.
+    demands. `check`: what no rule can express; `shape` is the pattern of it for an editor.
     """
 
     help: str

@@ -14,6 +14,7 @@ from typing import Any
 
 from pymacaron_ci.options import GROUPS, OPTIONS, TARGETS, Option
 from pymacaron_ci.options.regions import AWS_REGIONS, GOOGLE_REGIONS
+from pymacaron_ci.options.validation import written
 from pymacaron_ci.options.values import aws_region, google_region
 
 SCHEMA_FILE = "pym-config.schema.json"
@@ -154,8 +155,8 @@ def _row(option: Option) -> str:
     required = "always" if option.mandatory else ", ".join(facts.required)
     if option.name in {"live_url", "live_host"}:
         required = "one of the two"
-    default = "" if option.default in (None, "", (), {}) else f"`{_yaml(option.default)}`"
-    example = f"e.g. `{_yaml(facts.example)}`" if facts.example is not None else ""
+    default = "" if option.default in (None, "", (), {}) else f"`{written(option.default)}`"
+    example = f"e.g. `{written(facts.example)}`" if facts.example is not None else ""
     text = "; ".join([*notes, *([example] if example else [])])
     cells = [f"`{option.name}`", _type(option.rule()), default, required, text]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
@@ -170,16 +171,6 @@ def _type(rule: Mapping[str, Any]) -> str:
         inner = rule["schema"]["type"]
         return "list of texts" if inner == "string" else "list of whole numbers"
     return " or ".join(word.get(t, t) for t in given)
-
-
-def _yaml(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(str, value))}]"
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{k}: {v}" for k, v in value.items()) + "}"
-    return str(value)
 
 
 def stale(root: Path) -> list[str]:

@@ -12,6 +12,7 @@ from cerberus import errors as codes
 from pymacaron_ci.document import Where
 from pymacaron_ci.options import OPTIONS, Complaint, Option
 from pymacaron_ci.options.spelling import nearest
+from pymacaron_ci.yaml_nodes import is_converted
 
 _KINDS = {
     "string": "a text",
@@ -55,17 +56,29 @@ def complaints(known: Mapping[str, object]) -> Iterator[tuple[Where, Complaint]]
     for error in _leaves(validator._errors):
         name = error.document_path[0]
         bad.add(name)
-        yield tuple(error.document_path), _in_words(OPTIONS[name], error)
+        closer = _checked(OPTIONS[name], error.value) if error.rule == "type" else None
+        yield tuple(error.document_path), closer or _in_words(OPTIONS[name], error)
     for name, value in judged.items():
-        check = OPTIONS[name].facts.check
-        if check and name not in bad and value is not None:
-            complaint = check(str(value) if OPTIONS[name].is_text else value)
-            if complaint:
-                text = f"{name}: {complaint.text}"
-                yield (
-                    (name,),
-                    Complaint(text=text, hint=complaint.hint, severity=complaint.severity),
-                )
+        complaint = None if name in bad else _checked(OPTIONS[name], value)
+        if complaint:
+            yield (name,), complaint
+
+
+def _checked(option: Option, value: object) -> Complaint | None:
+    """What the setting's own check says; a number is looked at as the text it was written as."""
+    check = option.facts.check
+    if not check or value is None or isinstance(value, bool):
+        return None
+    if option.is_text:
+        if not isinstance(value, (str, int, float)):
+            return None
+        value = str(value)
+    elif not isinstance(value, list) or any(type(v) is not int for v in value):
+        return None
+    found = check(value)
+    if not found:
+        return None
+    return Complaint(text=f"{option.name}: {found.text}", hint=found.hint, severity=found.severity)
 
 
 def whole(option: Option, value: object) -> object:
@@ -96,7 +109,11 @@ def _in_words(option: Option, error: Any) -> Complaint:
         return Complaint(text=f"{name} has no value", hint=hint)
     if rule == "type":
         wanted = limit if isinstance(limit, str) else limit[0]
-        return Complaint(text=f"{name} must be {_KINDS[wanted]}, not {kind(value)}", hint=hint)
+        if option.is_text and not isinstance(value, (list, Mapping)):
+            hint = f"write it in quotes; {hint}"
+        return Complaint(
+            text=f"{name} must be {_KINDS[wanted]}, not {_kind(option, value)}", hint=hint
+        )
     if rule == "allowed":
         choices = [str(c) for c in limit]
         near = nearest(str(value), choices)
@@ -119,15 +136,15 @@ def _in_words(option: Option, error: Any) -> Complaint:
     return Complaint(text=f"{name} is not right ({rule})", hint=hint)
 
 
-def kind(value: object) -> str:
-    """What a value is, without showing it."""
+def _kind(option: Option, value: object) -> str:
+    """What a value is; shown where it tells more and is no secret."""
     if isinstance(value, bool):
-        return "true or false"
+        return str(value).lower()
     if value is None:
         return "nothing"
     for types, word in (
         ((str,), "a text"),
-        ((int, float), "a number"),
+        ((int, float), "a number" if _discreet(option) else f"the number {value}"),
         ((list, tuple), "a list"),
         ((Mapping,), "a mapping"),
     ):
@@ -136,22 +153,31 @@ def kind(value: object) -> str:
     return "a date"
 
 
+def _discreet(option: Option) -> bool:
+    """Whether a wrong value may be a secret: people write them into env_secrets, too."""
+    return option.facts.sensitive or option.name == "env_secrets"
+
+
 def _shown(option: Option, value: object) -> str:
-    if option.facts.sensitive:
+    if _discreet(option):
         return "that"
     text = str(value)
     return f"`{text[:60]}{'…' if len(text) > 60 else ''}`".replace("\n", "⏎")
 
 
 def such_as(name: str) -> str:
-    example = OPTIONS[name].facts.example
-    if isinstance(example, Mapping):
-        example = "{" + ", ".join(f"{k}: {v}" for k, v in example.items()) + "}"
-    elif isinstance(example, list):
-        example = f"[{', '.join(map(str, example))}]"
-    elif isinstance(example, bool):
-        example = str(example).lower()
-    return f"for example `{name}: {example}`"
+    return f"for example `{name}: {written(OPTIONS[name].facts.example)}`"
+
+
+def written(value: object) -> str:
+    """A value as one writes it in YAML."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{k}: {written(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(written, value))}]"
+    return f'"{value}"' if isinstance(value, str) and is_converted(value) else str(value)
 
 
 def _is_placeholder(value: object) -> bool:

@@ -19,7 +19,10 @@ _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)")
 MEMORY = r"[0-9]+(?:\.[0-9]+)?(?:M|G|T|Ki|Mi|Gi|Ti)"
 URL = r"https?://[^\s/?#@]+(?:/[^\s?#]*)?"
 BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
-REGION_OF_AWS = r"(?:us|eu|ap|sa|ca|me|af|cn|il|mx)(?:-(?:gov|iso[a-z]?))?-[a-z]+-[1-9][0-9]?"
+REGION_OF_AWS = (
+    r"(?:us|eu|ap|sa|ca|me|af|cn|il|mx|eusc)(?:-(?:gov|iso[a-z]?|de))?-"
+    r"(?:north|south|east|west|central|northeast|northwest|southeast|southwest)-[1-9][0-9]?"
+)
 REGION_OF_GOOGLE = (
     r"(?:africa|asia|australia|europe|me|northamerica|southamerica|us)-"
     r"(?:north|south|east|west|central|northeast|northwest|southeast|southwest)[1-9][0-9]?"

@@ -25,8 +25,7 @@ _PERMISSION = """add this to the job (for a reusable workflow, to the calling jo
 class IdTokens:
     """Asks the runner for a token each time it is called: one lives for five minutes only.
 
-    `mask` gets every token before anyone else does. The runner's bearer is taken out of `environ`
-    by the caller, once, with `take`.
+    `mask` gets every token before anyone else does.
     """
 
     def __init__(
@@ -40,7 +39,7 @@ class IdTokens:
     ) -> None:
         self._url = url
         self._bearer = bearer
-        self._mask = mask
+        self.mask = mask
         self._clock = clock or SystemClock()
         self._timeout = timeout
 
@@ -53,7 +52,7 @@ class IdTokens:
             first=0.5,
             hint="see https://www.githubstatus.com, then run the job again",
         )
-        self._mask(token)
+        self.mask(token)
         return token
 
     def _ask(self, audience: str) -> Ready[str] | Pending:

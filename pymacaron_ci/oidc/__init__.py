@@ -5,14 +5,22 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from pymacaron_ci.model import Problem
 
-TokenSource = Callable[[str], str]
-"""An audience in, a fresh identity token out; raises errors.DeployError."""
+
+class TokenSource(Protocol):
+    """Whoever can prove which run this is."""
+
+    def __call__(self, audience: str) -> str:
+        """A fresh identity token; raises errors.DeployError."""
+
+    def mask(self, value: str) -> None:
+        """Keeps what was got for a token out of the log."""
+
 
 _ROLE = re.compile(r"arn:(aws|aws-cn|aws-us-gov):iam::\d{12}:role/[\w+=,.@/-]+")
 _PROVIDER = re.compile(

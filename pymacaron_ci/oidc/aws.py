@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -27,7 +27,6 @@ def session(
     region: str,
     tokens: TokenSource,
     *,
-    mask: Callable[[str], None] = lambda _: None,
     run: str = "",
     endpoint: str | None = None,
 ) -> boto3.Session:
@@ -41,9 +40,9 @@ def session(
     first: list[dict[str, str]] = []
 
     def assume() -> dict[str, str]:
-        return first.pop() if first else _assume(core, role, tokens, mask, run, endpoint)
+        return first.pop() if first else _assume(core, role, tokens, run, endpoint)
 
-    first.append(_assume(core, role, tokens, mask, run, endpoint))
+    first.append(_assume(core, role, tokens, run, endpoint))
     core._credentials = DeferredRefreshableCredentials(
         method="assume-role-with-web-identity", refresh_using=assume
     )
@@ -59,7 +58,6 @@ def _assume(
     core: botocore.session.Session,
     role: str,
     tokens: TokenSource,
-    mask: Callable[[str], None],
     run: str,
     endpoint: str | None,
 ) -> dict[str, str]:
@@ -85,7 +83,7 @@ def _assume(
         raise DeployError(f"AWS STS could not be asked for the role {role}: {error}") from error
     given = answer["Credentials"]
     for name in ("SecretAccessKey", "SessionToken"):
-        mask(given[name])
+        tokens.mask(given[name])
     until = given["Expiration"]
     return {
         "access_key": given["AccessKeyId"],

@@ -34,7 +34,6 @@ class FederatedCredentials:
         tokens: TokenSource,
         *,
         service_account: str | None = None,
-        mask: Callable[[str], None] = lambda _: None,
         sts: str = STS,
         iam: str = IAM,
     ) -> None:
@@ -47,7 +46,6 @@ class FederatedCredentials:
         self.expiry: datetime | None = None
         self._provider = provider
         self._tokens = tokens
-        self._mask = mask
         self._said: dict[str, Any] = {}
         self._exchange = _Exchange(
             audience=f"//iam.googleapis.com/{provider}",
@@ -66,7 +64,7 @@ class FederatedCredentials:
             raise _refused(error, self._provider, self.service_account_email, self._said) from error
         self.token, self.expiry = self._exchange.token, self._exchange.expiry
         if self.token:
-            self._mask(self.token)
+            self._tokens.mask(self.token)
 
     def _identity(self) -> str:
         token = self._tokens(f"https://iam.googleapis.com/{self._provider}")

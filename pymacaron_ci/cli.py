@@ -243,7 +243,7 @@ def schema() -> int:
     """
     from pymacaron_ci.options import render
 
-    click.echo(render.json_schema(), nl=False)
+    click.echo(render.schema_text(), nl=False)
     return 0
 
 

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,7 @@ def start(
     state: Path,
     *,
     engine: bool,
+    clouds: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
     clock: Clock | None = None,
     timeout: float = 60,
@@ -64,7 +65,8 @@ def start(
     """Where the simulator of a state folder answers; it is started if it does not run, and stays
     after us.
 
-    Raises `Failure` for a folder that can't be written, and for a simulator that doesn't come up.
+    `clouds` names those wanted besides Google's. Raises `Failure` for a folder that can't be
+    written, and for a simulator that doesn't come up.
     """
     clock = clock or SystemClock()
     environ = os.environ if environ is None else environ
@@ -74,13 +76,17 @@ def start(
         ignore.write_text("*\n")  # the state of a simulation is never part of a commit
     with _one_at_a_time(state):
         running = _running(state)
-        if running is not None:
-            endpoints = _endpoints(running["endpoints"])
-            if (endpoints.instances == "container") == engine:
-                return endpoints
+        endpoints = _endpoints(running) if running else None
+        if endpoints is not None and (endpoints.instances == "container") != engine:
             # the engine came or went: the instances start again, in the other way
             stop(state, clock=clock)
-        return _launch(state, engine, environ, clock, timeout)
+            endpoints = None
+        endpoints = endpoints or _launch(state, engine, environ, clock, timeout)
+        for name in clouds:
+            if name not in endpoints.others:
+                record = read_json(state / RECORD)
+                endpoints = _endpoints(_ask(record, f"/clouds/{name}", method="POST"))
+        return endpoints
 
 
 def _launch(
@@ -105,7 +111,7 @@ def _launch(
     def answers() -> Ready[Endpoints] | Pending:
         running = _running(state)
         if running is not None:
-            return Ready(_endpoints(running["endpoints"]))
+            return Ready(_endpoints(running))
         if process.poll() is not None:
             lines = log.read_text(errors="replace").splitlines() or ["it said nothing"]
             raise Failure(
@@ -138,7 +144,7 @@ def status(state: Path) -> SimulatorStatus | None:
         return None
     return SimulatorStatus(
         pid=running["pid"],
-        endpoints=_endpoints(running["endpoints"]),
+        endpoints=_endpoints(running),
         services=tuple(SimulatedService(**service) for service in running["services"]),
     )
 
@@ -224,4 +230,4 @@ def _ask(record: Any, path: str, *, method: str = "GET") -> dict[str, Any]:
 
 
 def _endpoints(data: Mapping[str, Any]) -> Endpoints:
-    return Endpoints(**data)
+    return Endpoints(**data["endpoints"])

@@ -59,8 +59,8 @@ class ContainerInstance:
             self._container.reload()
             if self._container.attrs["State"].get("OOMKilled") and self._memory:
                 self._log.add(
-                    f"Memory limit of {self._memory // 2**20} MiB exceeded. Consider increasing the "
-                    "memory limit, see https://cloud.google.com/run/docs/configuring/memory-limits"
+                    f"Memory limit of {self._memory // 2**20} MiB exceeded. Consider increasing "
+                    "the memory limit, see https://cloud.google.com/run/docs/configuring/memory-limits"
                 )
         except (docker.errors.DockerException, RequestException) as error:
             if not self._ended.is_set():

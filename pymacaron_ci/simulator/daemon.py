@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from pymacaron_ci.errors import BuildError, Failure
+from pymacaron_ci.simulator.clouds import CLOUDS
 from pymacaron_ci.simulator.faults import Fault
 from pymacaron_ci.simulator.files import make_folder, write_json
 from pymacaron_ci.simulator.instances import InstanceError
@@ -50,18 +51,12 @@ class Daemon:
         self._ended = threading.Event()
 
     def run(self) -> None:
+        """Until a signal or the control port ends it."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: self._ended.set())
         control = Server(self._control)
-        write_json(
-            self._state / RECORD,
-            {
-                "pid": os.getpid(),
-                "control": control.url,
-                "token": self._token,
-                "endpoints": self._simulation.endpoints.as_json(),
-            },
-        )
+        record = {"pid": os.getpid(), "control": control.url, "token": self._token}
+        write_json(self._state / RECORD, record)
         self._ended.wait()
         (self._state / RECORD).unlink(missing_ok=True)
         self._simulation.close()
@@ -77,6 +72,10 @@ class Daemon:
         if request.target == "/stop" and request.method == "POST":
             self._ended.set()
             return json_response({})
+        kind, _, name = request.target[1:].partition("/")
+        if kind == "clouds" and request.method == "POST" and name in CLOUDS:
+            self._simulation.clouds.open(name)
+            return json_response(self._status())
         if request.target == "/faults" and request.method == "POST":
             faults = [Fault(**fault) for fault in json.loads(body)]
             self._simulation.google.api.faults.add(*faults)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,8 +16,8 @@ class Endpoints:
     registry: str
     # what an instance is: "container" or "process"
     instances: str = "process"
-    # the URLs of other clouds, by name
-    others: Mapping[str, str] | None = None
+    # the URLs of other clouds that were asked for, by name: aws
+    others: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def google(self) -> str:

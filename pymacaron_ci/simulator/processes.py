@@ -212,7 +212,7 @@ def _arguments(command: Sequence[str], port: int, python: Path) -> list[str]:
 
 
 def bound_to_loopback(command: Sequence[str], port: int) -> list[str]:
-    """A command that shares the host's network: $PORT filled in, gunicorn heard on loopback only."""
+    """A command that shares the host's network: $PORT filled in, gunicorn on loopback only."""
     if not command:
         raise ImageUnusable("the image has no command")
     words = [re.sub(r"\$\{?PORT\b(:-\d+)?\}?", str(port), word) for word in command]

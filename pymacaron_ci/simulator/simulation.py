@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from pymacaron_ci.simulator.cloud_run.rollout import Timing
+from pymacaron_ci.simulator.clouds import Clouds
 from pymacaron_ci.simulator.endpoints import Endpoints
 from pymacaron_ci.simulator.files import make_folder, read_json, write_json
 from pymacaron_ci.simulator.google.cloud import GoogleCloud
@@ -50,6 +51,7 @@ class Simulation:
             timing=timing or Timing(),
             strict_tokens=strict_tokens,
         )
+        self.clouds = Clouds(folder, self.runner, self.images)
 
     @property
     def endpoints(self) -> Endpoints:
@@ -57,6 +59,7 @@ class Simulation:
             run=self.google.url,
             registry=f"127.0.0.1:{self._registry_server.port}",
             instances=self.runner.kind,
+            others=self.clouds.urls,
         )
 
     def services(self) -> list[dict[str, object]]:
@@ -64,6 +67,7 @@ class Simulation:
         return self.google.services()
 
     def close(self) -> None:
+        self.clouds.close()
         self.google.close()
         self.runner.close()
         self._registry_server.stop()

@@ -138,12 +138,15 @@ def validate(folder: Path, environment: str | None, format_: str | None) -> int:
     if chosen == "json":
         click.echo(json.dumps(render_json(problems), indent=2))
     elif chosen == "github":
-        from pymacaron_ci.github import run as github
-
-        run = github.begin(os.environ, sys.stdout, Path.cwd())
-        for problem in problems:
-            if not (run and run.commands.annotate(problem)):
-                click.echo(str(problem))
+        desk = _Desk(chosen)
+        desk.reporter.finished(
+            Report(
+                status="valid" if loaded else "failed",
+                exit_code=code,
+                target=loaded.target if loaded else None,
+                problems=tuple(problems),
+            )
+        )
     elif problems:
         click.echo(render_text(problems, color=sys.stdout.isatty()))
     if loaded and chosen != "json":
@@ -309,19 +312,21 @@ _simulator_command("reset", "Stop them and forget everything that was deployed."
 class _Desk:
     """Where a command's words go: a terminal or a log, JSON, or a workflow's step."""
 
-    def __init__(self, format_: str | None, simulated: bool = False) -> None:
+    def __init__(
+        self, format_: str | None, *, simulated: bool = False, report_file: Path | None = None
+    ) -> None:
         from pymacaron_ci.github import run as github
         from pymacaron_ci.reporter import JsonReporter, Redactor, Reporter, TextReporter
 
         self.redact = Redactor()
-        self.github = github.begin(os.environ, sys.stdout, Path.cwd())
+        self.github = github.begin(os.environ, sys.stdout, Path.cwd(), wanted=format_ == "github")
         self.format = format_ or ("github" if self.github else "text")
         self.reporter: Reporter
         if self.format == "json":
             self.reporter = JsonReporter(self.redact, simulated=simulated)
         elif self.github and self.format == "github":
             text = TextReporter(self.redact, out=self.github.log, simulated=simulated)
-            self.reporter = self.github.reporter(text, redact=self.redact)
+            self.reporter = self.github.reporter(text, redact=self.redact, report_file=report_file)
         else:
             self.reporter = TextReporter(self.redact, simulated=simulated)
 
@@ -356,7 +361,7 @@ def _run(action: Callable[[Any], Report], **flags: Any) -> int:
 
     start = time.monotonic()
     report_file: Path | None = flags.pop("report")
-    desk = _Desk(flags.pop("format_"), simulated=flags["simulate"])
+    desk = _Desk(flags.pop("format_"), simulated=flags["simulate"], report_file=report_file)
     signals = Signals(lambda text: click.echo(text, err=True))
     with signals.installed():
         try:

@@ -215,6 +215,7 @@ Status = Literal[
     "unchanged",
     "planned",
     "built",
+    "valid",
     "live",
     "nothing-live",
     "failed",

@@ -57,7 +57,12 @@ class Run:
         )
 
 
-def begin(environ: Mapping[str, str], out: IO[str], folder: Path) -> Run | None:
-    """None outside GitHub Actions. Files of problems count from `folder`, the working directory."""
+def begin(
+    environ: Mapping[str, str], out: IO[str], folder: Path, *, wanted: bool = False
+) -> Run | None:
+    """None outside GitHub Actions, but where a person asked for its format. Files of problems count
+    from `folder`, the working directory."""
     found = context.read(environ)
+    if found is None and wanted:
+        found = context.Context(event="", repository="", ref="", workspace=folder)
     return Run(environ, found, out, folder) if found else None

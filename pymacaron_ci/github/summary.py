@@ -8,7 +8,14 @@ from urllib.parse import quote
 from pymacaron_ci.model import Plan, Problem, Release, Report, TestResult
 from pymacaron_ci.reporter import headline
 
-_MARKS = {"deployed": "✅", "unchanged": "✅", "planned": "📋", "built": "✅", "live": "✅"}
+_MARKS = {
+    "deployed": "✅",
+    "unchanged": "✅",
+    "planned": "📋",
+    "built": "✅",
+    "valid": "✅",
+    "live": "✅",
+}
 _MOST_ROWS = 200  # keeps a summary readable, and far below what GitHub takes
 _LONGEST = 2000
 

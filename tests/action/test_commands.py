@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pymacaron_ci import github
 from pymacaron_ci.github.commands import (
     LONGEST_MESSAGE,
     MOST_ANNOTATIONS,
@@ -223,11 +222,3 @@ def test_a_blank_secret_is_no_mask_and_a_short_one_has_no_other_forms() -> None:
 
 def test_the_masks_rebuilt_here_know_base64() -> None:
     assert "aHVudGVy" not in masked("aHVudGVyMjI=", ["hunter22"])
-
-
-def test_annotations_for_the_command_line_count_from_the_working_directory(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (line,) = github.annotations([Problem(text="x", location=Location(file="a.yaml", line=2))])
-    assert line == "::error file=a.yaml,line=2::x"

@@ -34,7 +34,7 @@ def text(
     pins its own; `hashed`: requirements.txt pins everything with hashes; `extra`: the text of
     Dockerfile.extra, which runs as root; `root_first`: the base may have a user of its own.
     """
-    become_root = ["USER root"] if root_first else []
+    become_root = ["USER 0"] if root_first else []
     pip = _PIP.format(venv=venv)
     installs = [f"{pip} {_FLAGS} -r requirements.txt"]
     if wheel and hashed:  # the wheel has no hash there; what it needs must be in the file

@@ -85,5 +85,5 @@ def test_locked_requirements_are_installed_with_their_hashes_and_the_runtime_on_
 
 def test_a_base_with_a_user_of_its_own_is_entered_as_root_and_left_as_nobody() -> None:
     found = lines(root_first=True)
-    assert found.count("USER root") == 2
+    assert found.count("USER 0") == 2
     assert found[-2] == "USER 10001:10001"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
+from pymacaron_ci.errors import DeployError
 from pymacaron_ci.model import (
     Change,
     CheckResult,
@@ -45,6 +46,31 @@ class DryTarget:
 
     def rollback(self, change: Change) -> None:
         """Nothing was done, so nothing is undone."""
+
+
+class Unseen:
+    """A target that can't be looked at: its plan is that of a first deployment, and says so."""
+
+    def __init__(self, name: str, phases: Callable[[Release], tuple[Phase, ...]], why: str) -> None:
+        self._name = name
+        self._phases = phases
+        self._why = why
+
+    def plan(self, release: Release) -> Plan:
+        note = f"what is live was not looked at ({self._why}): this is a first deployment's plan"
+        return Plan(target=self._name, release=release, phases=self._phases(release), notes=(note,))
+
+    def live(self) -> Live:
+        return Live(release=None, details=(self._why,))
+
+    def apply(self, step: Step, release: Release) -> Change:
+        raise DeployError(self._why)
+
+    def verify(self, phase: Phase, changes: Sequence[Change]) -> Verdict:
+        raise DeployError(self._why)
+
+    def rollback(self, change: Change) -> None:
+        raise DeployError(self._why)
 
 
 class DryBuilder:

@@ -52,6 +52,10 @@ class DeployError(Failure):
     exit_code = 5
 
 
+class NoCredentials(DeployError):
+    """Nothing says who asks the cloud: a dry run can do without, a deployment can't."""
+
+
 class VerificationError(Failure):
     """The new release did not prove itself; the former one serves."""
 

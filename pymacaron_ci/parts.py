@@ -12,7 +12,7 @@ from pymacaron_ci import dry_run as dry
 from pymacaron_ci import env_secrets, pipeline, source, test_bed, worlds
 from pymacaron_ci.checks import HttpChecks, TestBed
 from pymacaron_ci.config import Config
-from pymacaron_ci.errors import DeployError, Failure
+from pymacaron_ci.errors import DeployError, Failure, NoCredentials
 from pymacaron_ci.images.recipe import DEFAULT_PYTHON, Recipe
 from pymacaron_ci.model import Problem, Release, Report, Secret, Source
 from pymacaron_ci.oidc import Login, TokenSource
@@ -80,10 +80,17 @@ def simulator_state(folder: Path) -> Path:
     return cache_folder(folder) / "simulator"
 
 
-def prepare(inputs: Inputs) -> Prepared:
-    """Configuration, secrets and source: all that can be wrong without asking anybody."""
+def prepare(inputs: Inputs, *, all_secrets: bool = True) -> Prepared:
+    """Configuration, secrets and source: all that can be wrong without asking anybody.
+
+    Unless `all_secrets`, those that are there do: a former release has its own.
+    """
     config = configs.load(inputs.folder, inputs.environment)
-    secrets = env_secrets.resolve(config, inputs.take_secrets(config.secret_names))
+    given = inputs.take_secrets(config.secret_names)
+    if all_secrets:
+        secrets = env_secrets.resolve(config, given)
+    else:
+        secrets = tuple(Secret(name, value) for name, value in given.items() if value)
     inputs.hide(secrets)
     for problem in (*config.warnings, *env_secrets.warnings(config, secrets)):
         inputs.reporter.warn(problem)
@@ -103,16 +110,21 @@ def deploy(inputs: Inputs) -> Report:
 
 
 def dry_run(inputs: Inputs) -> Report:
-    with _job(inputs) as job:
-        stand_ins = replace(
-            job,
-            target=dry.DryTarget(job.target),
+    prepared = prepare(inputs)
+    try:
+        world = _world(prepared)
+    except NoCredentials as error:
+        world = worlds.unseen(prepared.config, inputs.environ, why=str(error))
+    return pipeline.run(
+        Job(
+            release=_release(prepared, world),
+            target=dry.DryTarget(world.target),
             builder=dry.DryBuilder(),
             checks=dry.DryChecks(),
-            reporter=dry.PlanOnly(job.reporter),
+            reporter=dry.PlanOnly(inputs.reporter),
             success="planned",
         )
-        return pipeline.run(stand_ins)
+    )
 
 
 def build(inputs: Inputs) -> Report:
@@ -121,7 +133,7 @@ def build(inputs: Inputs) -> Report:
 
 
 def rollback(inputs: Inputs) -> Report:
-    with _job(inputs) as job:
+    with _job(inputs, all_secrets=False) as job:
         live = job.target.live()
         if live.previous is None:
             raise DeployError(
@@ -132,7 +144,7 @@ def rollback(inputs: Inputs) -> Report:
 
 
 def status(inputs: Inputs) -> Report:
-    with _job(inputs) as job:
+    with _job(inputs, all_secrets=False) as job:
         live = job.target.live()
         notes = list(live.details)
         if live.release and not live.proven:
@@ -147,17 +159,11 @@ def status(inputs: Inputs) -> Report:
 
 
 @contextmanager
-def _job(inputs: Inputs) -> Iterator[Job]:
-    prepared = prepare(inputs)
+def _job(inputs: Inputs, *, all_secrets: bool = True) -> Iterator[Job]:
+    prepared = prepare(inputs, all_secrets=all_secrets)
     with ExitStack() as stack:
         world = _world(prepared)
-        release = release_of(
-            prepared.config,
-            prepared.source,
-            prepared.secrets,
-            world.repository,
-            run_url=inputs.run_url,
-        )
+        release = _release(prepared, world)
         yield Job(
             release=release,
             target=world.target,
@@ -166,6 +172,16 @@ def _job(inputs: Inputs) -> Iterator[Job]:
             reporter=inputs.reporter,
             hold_signals=inputs.hold_signals,
         )
+
+
+def _release(prepared: Prepared, world: worlds.World) -> Release:
+    return release_of(
+        prepared.config,
+        prepared.source,
+        prepared.secrets,
+        world.repository,
+        run_url=prepared.inputs.run_url,
+    )
 
 
 def _world(prepared: Prepared) -> worlds.World:

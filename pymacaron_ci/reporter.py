@@ -172,7 +172,7 @@ def plan_lines(plan: Plan) -> list[str]:
     if plan.current:
         lines = [f"live now     release {plan.current.id}, version {plan.current.version}"]
     else:
-        lines = ["live now     nothing of ours"]
+        lines = ["live now     nothing of ours that is known"]
     if not plan.phases:
         lines.append("no change    this release is live and proven")
     else:

@@ -9,6 +9,7 @@ from pathlib import Path
 from pymacaron_ci import image
 from pymacaron_ci.builder import Builder
 from pymacaron_ci.config import Config
+from pymacaron_ci.dry_run import DryBuilder, Unseen
 from pymacaron_ci.errors import DeployError
 from pymacaron_ci.images.recipe import Recipe
 from pymacaron_ci.oidc import Login, TokenSource
@@ -55,6 +56,26 @@ def real(
         f"deploying to {config.target} is not possible yet",
         hint="gcp-cloud-run is; validate and build work for all targets",
     )
+
+
+def unseen(config: Config, environ: Mapping[str, str], *, why: str) -> World:
+    """For a dry run that may not look: the plan as if nothing were there."""
+    if config.target == "gcp-cloud-run":
+        from pymacaron_ci.targets.cloud_run import planning
+        from pymacaron_ci.targets.cloud_run.wanted import wanted
+
+        project = environ.get("GOOGLE_CLOUD_PROJECT")
+        asked = wanted(config, project)
+        return World(
+            target=Unseen(
+                config.target,
+                lambda release: planning.phases(asked, release, planning.Seen(), planning.Seen()),
+                why,
+            ),
+            builder=DryBuilder(),
+            repository=config.image_repository(project),
+        )
+    raise DeployError(f"a plan for {config.target} is not possible yet", hint="gcp-cloud-run is")
 
 
 def simulated(

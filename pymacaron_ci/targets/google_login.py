@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pymacaron_ci.errors import DeployError
+from pymacaron_ci.errors import DeployError, NoCredentials
 from pymacaron_ci.oidc import Login, TokenSource
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -46,7 +46,7 @@ def ambient(environ: Mapping[str, str], project: str | None) -> tuple[Any, str |
     if not path.is_file():
         if named:
             raise DeployError(f"{FILE} names {path}, which is not a file")
-        raise DeployError(
+        raise NoCredentials(
             "there are no credentials for Google Cloud",
             hint="in a workflow: gcp-workload-identity-provider (docs/oidc.md); on a laptop: "
             f"gcloud auth application-default login, or {FILE}",

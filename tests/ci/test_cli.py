@@ -141,3 +141,12 @@ def test_validation_imports_no_cloud_library() -> None:
 def test_the_simulator_tells_when_it_does_not_run(tmp_path: Path) -> None:
     assert "no simulator runs here" in run("simulator", "status", "-C", str(tmp_path)).stdout
     assert run("simulator", "stop", "-C", str(tmp_path)).returncode == 0
+
+
+def test_a_dry_run_without_credentials_shows_the_plan_and_says_what_it_could_not_see(
+    tmp_path: Path,
+) -> None:
+    done = run("dry-run", "-C", str(SERVICE), HELLO_JWT_SECRET="x" * 40, HOME=str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "create the service helloworld-staging" in done.stdout
+    assert "what is live was not looked at (there are no credentials" in done.stdout

@@ -26,6 +26,7 @@ __all__ = [
     "SecretValue",
     "get_config",
     "get_config_path",
+    "use_config",
 ]
 
 CONTAINER_FOLDER = Path("/pym")
@@ -163,8 +164,8 @@ class PyMacaronConfig:
         self.__dict__["_file"] = file
         self.__dict__["_loaded"] = True
 
-    def _renew_lock(self) -> None:
-        # A thread of the parent may have held the lock when it forked; here it would stay held.
+    def renew_lock(self) -> None:
+        """After a fork: nobody in this process holds the lock."""
         self.__dict__["_lock"] = threading.RLock()
 
 
@@ -231,10 +232,22 @@ def _not_found(path: str | os.PathLike[str] | None) -> str:
     return f"no pym-config.yaml found; looked in {looked}"
 
 
-_config = PyMacaronConfig()
-os.register_at_fork(after_in_child=_config._renew_lock)
+class _Default:
+    """The config object of this process, in a place where a test can exchange it."""
+
+    config = PyMacaronConfig()
 
 
 def get_config() -> PyMacaronConfig:
     """The config object of this process."""
-    return _config
+    return _Default.config
+
+
+def use_config(config: PyMacaronConfig) -> PyMacaronConfig:
+    """Makes `config` what get_config() returns; returns what it was before. For tests."""
+    before, _Default.config = _Default.config, config
+    return before
+
+
+# A thread of the parent may have held the lock when it forked; in the child it would stay held.
+os.register_at_fork(after_in_child=lambda: get_config().renew_lock())

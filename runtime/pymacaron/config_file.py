@@ -56,10 +56,11 @@ def read_settings(path: Path, environ: Mapping[str, str]) -> FileSettings:
     Raises ConfigError with all that is wrong: not readable, not YAML, repeated keys, unset secrets.
     """
     problems = _Problems(str(path))
-    loader = yaml.SafeLoader(_text(path, problems))
+    text = _text(path, problems)
     root: yaml.Node | None = None
     values: Any = None
     try:
+        loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
         if root is not None:
             _look_over(root, problems)
@@ -71,8 +72,6 @@ def read_settings(path: Path, environ: Mapping[str, str]) -> FileSettings:
         problems.add(f"not YAML: {error}")
     except RecursionError:
         problems.add("nested too deeply")
-    finally:
-        loader.dispose()
     problems.raise_if_any()
     if root is None:
         problems.add("the file is empty; at least `name` and `live_url` are needed")

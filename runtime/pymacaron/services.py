@@ -52,7 +52,7 @@ def check_jwt() -> None:
     secret = conf.get("jwt_secret")
     if secret is None:
         return
-    problem = tokens.secret_problem(secret)
+    problem = tokens.secret_problem(secret, conf.get("env_secrets") or [])
     if problem:
         raise ConfigError(problem)
     if len(str(secret).encode()) < tokens.SHORT_SECRET:

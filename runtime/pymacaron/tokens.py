@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import functools
 import json
 import math
 import re
@@ -11,7 +12,7 @@ import threading
 import time
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,34 +55,51 @@ class Rules:
 
 def rules(conf: PyMacaronConfig) -> Rules:
     """The configured rules. Raises ConfigError for settings that no token can be checked with."""
-    issuer, audience = conf.get("jwt_issuer"), conf.get("jwt_audience")
+    algorithms = conf.get("jwt_algorithms", DEFAULT_ALGORITHM)
+    return _rules(
+        conf.get("jwt_secret"),
+        conf.get("jwt_issuer"),
+        conf.get("jwt_audience"),
+        algorithms if isinstance(algorithms, str) else tuple(algorithms),
+        conf.get("jwt_public_key"),
+        conf.get("jwt_jwks_url"),
+        tuple(conf.get("env_secrets") or ()),
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _rules(
+    secret: object,
+    issuer: object,
+    audience: object,
+    algorithms: str | tuple[object, ...],
+    public_key: str | None,
+    jwks_url: str | None,
+    names: tuple[str, ...],
+) -> Rules:
     for name, value in (("jwt_issuer", issuer), ("jwt_audience", audience)):
         if not value or not isinstance(value, str):
             raise ConfigError(f"{name} is not set: add it to pym-config.yaml to use tokens")
-    algorithms = _algorithms(conf.get("jwt_algorithms", [DEFAULT_ALGORITHM]))
-    secret = conf.get("jwt_secret")
-    if secret is not None or any(a in SYMMETRIC for a in algorithms):
-        problem = secret_problem(secret)
+    known = _algorithms(algorithms)
+    if secret is not None or any(a in SYMMETRIC for a in known):
+        problem = secret_problem(secret, names)
         if problem:
             raise ConfigError(problem)
-    public_key, jwks_url = conf.get("jwt_public_key"), conf.get("jwt_jwks_url")
-    if any(a in ASYMMETRIC for a in algorithms) and not (public_key or jwks_url):
-        raise ConfigError(
-            f"jwt_algorithms has {', '.join(a for a in algorithms if a in ASYMMETRIC)}: "
-            "set jwt_public_key or jwt_jwks_url too"
-        )
+    foreign = ", ".join(a for a in known if a in ASYMMETRIC)
+    if foreign and not (public_key or jwks_url):
+        raise ConfigError(f"jwt_algorithms has {foreign}: set jwt_public_key or jwt_jwks_url too")
     return Rules(
-        secret=secret,
-        issuer=issuer,
-        audience=audience,
-        algorithms=algorithms,
+        secret=None if secret is None else str(secret),
+        issuer=str(issuer),
+        audience=str(audience),
+        algorithms=known,
         public_key=public_key,
         jwks_url=jwks_url,
     )
 
 
-def _algorithms(value: object) -> tuple[str, ...]:
-    found = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else ()
+def _algorithms(value: str | tuple[object, ...]) -> tuple[str, ...]:
+    found = (value,) if isinstance(value, str) else value
     unknown = [a for a in found if a not in SYMMETRIC + ASYMMETRIC]
     if not found or unknown:
         known = ", ".join(SYMMETRIC + ASYMMETRIC)
@@ -89,13 +107,13 @@ def _algorithms(value: object) -> tuple[str, ...]:
     return tuple(str(a) for a in found)
 
 
-def secret_problem(secret: object) -> str | None:
-    """Why a secret can't sign tokens, or None."""
+def secret_problem(secret: object, names: Sequence[str]) -> str | None:
+    """Why a secret can't sign tokens, or None. `names` are those of env_secrets."""
     if not secret:
         return "jwt_secret is not set: add it to pym-config.yaml to use tokens"
     if not isinstance(secret, str):
         return f"jwt_secret must be text, not {type(secret).__name__}: put it in quotes"
-    if secret in ("jwt_secret", "PYM_JWT_SECRET"):
+    if secret in ("jwt_secret", "PYM_JWT_SECRET", *names):
         return "jwt_secret is its own key's name, which anybody can guess: choose a random one"
     return None
 
@@ -137,7 +155,7 @@ class _Memory:
 _memory = _Memory(REMEMBERED)
 
 
-def verified(token: object, rules: Rules) -> dict[str, Any]:
+def verified(token: object, rules: Rules, clock: Callable[[], float] = time.time) -> dict[str, Any]:
     """The claims of a token, as a copy the caller may change.
 
     Raises AuthTokenExpiredError for a token that was good once, else AuthInvalidTokenError.
@@ -149,7 +167,7 @@ def verified(token: object, rules: Rules) -> dict[str, Any]:
     if claims is None:
         claims = _decoded(token, rules)
         _memory.put(key, claims)
-    elif float(claims["exp"]) <= time.time() - LEEWAY:
+    elif float(claims["exp"]) <= clock() - LEEWAY:
         _memory.forget(key)
         raise AuthTokenExpiredError("JWT token has expired")
     return {k: v if type(v) in _SCALARS else copy.deepcopy(v) for k, v in claims.items()}

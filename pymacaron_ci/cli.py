@@ -327,6 +327,8 @@ class _Desk:
         elif self.github and self.format == "github":
             text = TextReporter(self.redact, out=self.github.log, simulated=simulated)
             self.reporter = self.github.reporter(text, redact=self.redact, report_file=report_file)
+            # A traceback or a library's warning may quote anything: it must not become a command.
+            sys.stderr = self.github.log
         else:
             self.reporter = TextReporter(self.redact, simulated=simulated)
 

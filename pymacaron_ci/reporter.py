@@ -20,6 +20,7 @@ HEADLINES = {
     "unchanged": "nothing to do",
     "planned": "nothing was changed: this was a dry run",
     "built": "built",
+    "valid": "valid",
     "live": "live",
     "nothing-live": "nothing is live",
     "failed": "failed",

@@ -72,10 +72,15 @@ def outputs(report: Report, report_file: Path | None = None) -> dict[str, str]:
         release.version if release else "",
         str(release.image) if release else "",
         (release.image.digest or "") if release else "",
-        report.url or "",
-        report.staging_url or "",
+        _url(report.url),
+        _url(report.staging_url),
         previous.id if previous else "",
         "true" if report.changed else "false",
         str(report_file) if report_file else "",
     )
     return dict(zip(OUTPUTS, values, strict=True))
+
+
+def _url(value: str | None) -> str:
+    """A report may hold a sentence where there is no URL yet; callers want a URL or nothing."""
+    return value if value and value.startswith(("https://", "http://")) else ""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
 from pymacaron_ci.model import Plan, Problem, Release, Report, TestResult
-from pymacaron_ci.reporter import headline
+from pymacaron_ci.reporter import HEADLINES
 
 _MARKS = {
     "deployed": "✅",
@@ -62,7 +62,7 @@ def render(report: Report, plan: Plan | None = None, *, repository: str = "") ->
 
 def _parts(report: Report, plan: Plan | None, repository: str) -> Iterator[str]:
     name = f"{report.target or 'pym-config.yaml'}{' (simulated)' if report.simulated else ''}"
-    yield f"## {_MARKS.get(report.status, '❌')} {text(name)}: {text(headline(report))}\n"
+    yield f"## {_MARKS.get(report.status, '❌')} {text(name)}: {text(HEADLINES[report.status])}\n"
     if report.simulated:
         yield "This was a simulation: no cloud was asked.\n"
     if report.release:
@@ -105,7 +105,7 @@ def _link(url: str | None) -> str:
     if not url:
         return ""
     if not url.startswith(("https://", "http://")):
-        return code(url)
+        return text(url)
     return f"[{text(url)}]({quote(url, safe=':/?#@&=+$,;%~-._')})"
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pymacaron_ci.errors import Failure, OutOfTime
-from pymacaron_ci.simulator.daemon import RECORD, take_lock
+from pymacaron_ci.simulator.daemon import RECORD, code, take_lock
 from pymacaron_ci.simulator.endpoints import Endpoints
 from pymacaron_ci.simulator.files import make_folder, read_json
 from pymacaron_ci.waiting import Clock, Pending, Ready, SystemClock, wait_for
@@ -77,8 +77,7 @@ def start(
     with _one_at_a_time(state):
         running = _running(state)
         endpoints = _endpoints(running) if running else None
-        if endpoints is not None and (endpoints.instances == "container") != engine:
-            # the engine came or went: the instances start again, in the other way
+        if running and endpoints and not _fits(running, endpoints, engine):
             stop(state, clock=clock)
             endpoints = None
         endpoints = endpoints or _launch(state, engine, environ, clock, timeout)
@@ -87,6 +86,11 @@ def start(
                 record = read_json(state / RECORD)
                 endpoints = _endpoints(_ask(record, f"/clouds/{name}", method="POST"))
         return endpoints
+
+
+def _fits(running: Mapping[str, Any], endpoints: Endpoints, engine: bool) -> bool:
+    """Whether it runs instances in the wanted way, and is of this very version of the tool."""
+    return (endpoints.instances == "container") == engine and running["code"] == code()
 
 
 def _launch(
@@ -210,9 +214,11 @@ def _running(state: Path) -> dict[str, Any] | None:
     if not isinstance(record, dict):
         return None
     try:
-        return {"pid": record["pid"], **_ask(record, "/status")}
+        found = {"pid": record["pid"], **_ask(record, "/status")}
     except (OSError, KeyError, ValueError):
         return None
+    # a folder that was copied has the record of another's simulator
+    return found if found.get("state") == str(state.resolve()) else None
 
 
 def _ask(record: Any, path: str, *, method: str = "GET") -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import hashlib
 import json
 import os
 import secrets
@@ -40,6 +41,16 @@ def take_lock(state: Path) -> IO[bytes] | None:
     return file
 
 
+def code() -> str:
+    """Names the code that runs: after an upgrade of the tool an old simulator is replaced."""
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        status = file.stat()
+        digest.update(f"{file.relative_to(package)} {status.st_mtime_ns} {status.st_size}".encode())
+    return digest.hexdigest()[:16]
+
+
 class Daemon:
     """Serves a simulation until it is told to stop. The control port wants the token of
     `daemon.json`.
@@ -48,6 +59,7 @@ class Daemon:
     def __init__(self, state: Path, simulation: Simulation) -> None:
         self._state, self._simulation = state, simulation
         self._token = secrets.token_urlsafe(24)
+        self._code = code()
         self._ended = threading.Event()
 
     def run(self) -> None:
@@ -84,6 +96,8 @@ class Daemon:
 
     def _status(self) -> dict[str, Any]:
         return {
+            "state": str(self._state),
+            "code": self._code,
             "endpoints": self._simulation.endpoints.as_json(),
             "services": self._simulation.services(),
         }

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word at most two slips away (one in short words), or the same in another style."""
     if len(word) > 60:
         return None
-    plain, best, distance_of_best = _plain(word), None, 3
+    plain, letters, best, distance_of_best = _plain(word), set(word), None, 3
     for candidate in known:
-        if abs(len(candidate) - len(word)) > 2 and _plain(candidate) != plain:
+        same = _plain(candidate) == plain
+        # Two slips change two letters into two others at most: no need to count edits.
+        far = abs(len(candidate) - len(word)) > 2 or len(letters ^ set(candidate)) > 4
+        if far and not same:
             continue
         allowed = 2 if min(len(word), len(candidate)) > 6 else 1
-        distance = 0 if _plain(candidate) == plain else _distance(word, candidate)
+        distance = 0 if same else _distance(word, candidate)
         if distance <= allowed and distance < distance_of_best:
             best, distance_of_best = candidate, distance
     return best
 
 
+@lru_cache(maxsize=1024)
 def _plain(word: str) -> str:
     return re.sub(r"[^a-z0-9]", "", word.lower())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import cerberus
 from cerberus import errors as codes
@@ -25,7 +25,12 @@ _KINDS = {
 
 
 class _Validator(cerberus.Validator):  # type: ignore[misc]
-    """Cerberus's own regex rule lets a line break pass at the end."""
+    """Cerberus takes true for a whole number, and lets a line break pass at a regex's end."""
+
+    types_mapping: ClassVar[dict[str, cerberus.TypeDefinition]] = {
+        **cerberus.Validator.types_mapping,
+        "integer": cerberus.TypeDefinition("integer", (int,), (bool,)),
+    }
 
     def _validate_regex(self, pattern: str, field: Any, value: object) -> None:
         """{'type': 'string'}"""

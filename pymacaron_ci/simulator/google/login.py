@@ -50,6 +50,8 @@ class Login:
             raise invalid("Invalid grant type.", "grant_type")
         if form.get("subject_token_type") not in SUBJECTS:
             raise invalid("Invalid subject token type.", "subject_token_type")
+        if form.get("requested_token_type") != ACCESS_TOKEN:
+            raise invalid("Invalid requested token type.", "requested_token_type")
         audience = str(form.get("audience", ""))
         if not POOL.fullmatch(audience):
             raise invalid('Invalid value for "audience".', "audience")

@@ -52,9 +52,22 @@ def real(
             builder=image.docker_builder(recipe, progress),
             repository=config.image_repository(project),
         )
+    if config.target == "aws-beanstalk":
+        from pymacaron_ci.targets import aws, aws_login, beanstalk
+
+        session = aws_login.sessions(config.settings, environ, login, tokens)
+        return World(
+            target=beanstalk.Beanstalk(
+                config,
+                aws.Aws(session, endpoint=environ.get("AWS_ENDPOINT_URL")),
+                progress=progress,
+            ),
+            builder=image.docker_builder(recipe, progress),
+            repository=config.image_repository(),
+        )
     raise DeployError(
         f"deploying to {config.target} is not possible yet",
-        hint="gcp-cloud-run is; validate and build work for all targets",
+        hint="gcp-cloud-run and aws-beanstalk are; validate and build work for all targets",
     )
 
 
@@ -75,6 +88,20 @@ def unseen(config: Config, environ: Mapping[str, str], *, why: str) -> World:
             builder=DryBuilder(),
             repository=config.image_repository(project),
         )
+    if config.target == "aws-beanstalk":
+        from pymacaron_ci.targets.beanstalk import planning as beanstalk_planning
+
+        return World(
+            target=Unseen(
+                config.target,
+                lambda release: beanstalk_planning.phases(
+                    beanstalk_planning.empty(config.settings), release
+                ),
+                why,
+            ),
+            builder=DryBuilder(),
+            repository=config.image_repository(),
+        )
     raise DeployError(f"a plan for {config.target} is not possible yet", hint="gcp-cloud-run is")
 
 
@@ -92,7 +119,8 @@ def simulated(
     reason = image.engine_is_missing(recipe)
     if reason:
         progress(f"instances are processes, not containers: {reason}")
-    endpoints = client.start(state, engine=reason is None, environ=environ)
+    others = ("aws",) if config.target == "aws-beanstalk" else ()
+    endpoints = client.start(state, engine=reason is None, clouds=others, environ=environ)
     make = image.docker_builder if endpoints.instances == "container" else image.source_builder
     repository = f"{endpoints.registry}/{config.image_repository(SIMULATED_PROJECT)}"
     builder = make(recipe, progress)
@@ -106,6 +134,15 @@ def simulated(
         )
         target = cloud_run.CloudRun(config, session, project=SIMULATED_PROJECT, progress=progress)
         return World(target=target, builder=builder, repository=repository)
+    if config.target == "aws-beanstalk":
+        from pymacaron_ci.simulator import beanstalk_names
+
+        return World(
+            target=beanstalk_names.simulated(config, endpoints.others["aws"], progress),
+            builder=builder,
+            repository=repository,
+        )
     raise DeployError(
-        f"{config.target} can't be simulated yet", hint="gcp-cloud-run can: --simulate with it"
+        f"{config.target} can't be simulated yet",
+        hint="gcp-cloud-run and aws-beanstalk can: --simulate with them",
     )

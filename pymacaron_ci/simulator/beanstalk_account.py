@@ -23,9 +23,8 @@ _YEAR = 365 * 24 * 3600.0
 class AccountApi:
     """Operations of the small services: `<service>_<Operation>`."""
 
-    def __init__(self, account: Account, region: str) -> None:
+    def __init__(self, account: Account) -> None:
         self._account = account
-        self._region = region
 
     def sts_GetCallerIdentity(self, _: Values) -> Values:
         return {
@@ -113,7 +112,7 @@ class AccountApi:
                     f"The repository with name '{name}' does not exist in the registry with id "
                     f"'{ACCOUNT}'",
                 )
-            host = f"{ACCOUNT}.dkr.ecr.{self._region}.amazonaws.com"
+            host = f"{ACCOUNT}.dkr.ecr.{self._account.region}.amazonaws.com"
             found.append({"repositoryName": name, "repositoryUri": f"{host}/{name}"})
         return {"repositories": found}
 
@@ -121,8 +120,8 @@ class AccountApi:
 class Buckets:
     """S3, path style: what is needed to keep source bundles and hand out logs."""
 
-    def __init__(self, folder: Path, account: Account, region: str) -> None:
-        self._folder, self._account, self._region = folder, account, region
+    def __init__(self, folder: Path, account: Account) -> None:
+        self._folder, self._account = folder, account
 
     def get(self, bucket: str, key: str) -> bytes | None:
         path = self._path(bucket, key)
@@ -163,13 +162,14 @@ class Buckets:
         self._check_owner(bucket, request, operation)
         if operation == "CreateBucket":
             if self._account.buckets is not None:
-                self._account.buckets[bucket] = self._region
+                self._account.buckets[bucket] = self._account.region
             return Response(200, headers=(("Location", f"/{bucket}"),))
         if operation == "HeadBucket":
-            return Response(200, headers=(("x-amz-bucket-region", self._region),))
+            return Response(200, headers=(("x-amz-bucket-region", self._account.region),))
         if operation == "GetBucketLocation":
             namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
-            text = f'<LocationConstraint xmlns="{namespace}">{self._region}</LocationConstraint>'
+            name = "LocationConstraint"
+            text = f'<{name} xmlns="{namespace}">{self._account.region}</{name}>'
             return Response(200, text.encode(), (("Content-Type", "application/xml"),))
         if operation == "PutObject":
             data = (
@@ -202,7 +202,7 @@ class Buckets:
             return
         if bucket not in known:
             raise AwsError("NoSuchBucket", "The specified bucket does not exist", 404)
-        if known[bucket] != self._region:
+        if known[bucket] != self._account.region:
             raise AwsError(
                 "PermanentRedirect",
                 "The bucket you are attempting to access must be addressed using the specified "

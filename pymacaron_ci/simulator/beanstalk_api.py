@@ -124,13 +124,12 @@ class ElasticBeanstalk(Applications):
 
     def _described(self, e: Environment) -> Values:
         single = e.option("aws:elasticbeanstalk:environment", "EnvironmentType") == "SingleInstance"
-        platform = dict(catalog.known_platforms(self.region))
         return {
             "EnvironmentName": e.name,
             "EnvironmentId": e.id,
             "ApplicationName": e.application,
             "VersionLabel": e.version or None,
-            "SolutionStackName": platform[e.platform],
+            "SolutionStackName": catalog.stack_of(e.platform),
             "PlatformArn": e.platform,
             "Description": e.description or None,
             "EndpointURL": None if e.status == "Terminated" else f"127.0.0.1:{e.port}",

@@ -27,14 +27,17 @@ class Applications:
         store: Store,
         engine: Engine,
         timings: Timings,
-        region: str,
         bundle: Callable[[Version], bytes | None],
     ) -> None:
-        self.store, self.engine, self.timings, self.region = store, engine, timings, region
+        self.store, self.engine, self.timings = store, engine, timings
         self.state = store.state
         self.url = ""  # of this server, for the links in answers
         self.request_id = ""  # of the call being served
         self._bundle = bundle
+
+    @property
+    def region(self) -> str:
+        return self.state.account.region
 
     def arn(self, kind: str, name: str) -> str:
         return f"arn:aws:elasticbeanstalk:{self.region}:{ACCOUNT}:{kind}/{name}"

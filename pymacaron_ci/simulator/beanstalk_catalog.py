@@ -30,6 +30,12 @@ def stack_name(branch: str, version: str) -> str:
     return f"{system} v{version} running {product}"
 
 
+def stack_of(arn: str) -> str:
+    """The solution stack name of a platform's ARN."""
+    _, branch, version = arn.rsplit("/", 2)
+    return stack_name(branch, version)
+
+
 def known_platforms(region: str) -> Iterator[tuple[str, str]]:
     """ARN and solution stack name of each."""
     for version, branch, _ in PLATFORMS:

@@ -1,10 +1,38 @@
-"""Where names of the simulated Elastic Beanstalk are reached: the part of a simulation that DNS plays."""
+"""The target over a simulated AWS, and what plays the part of DNS there."""
 
 from __future__ import annotations
 
 import json
 import urllib.request
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+
+from pymacaron_ci.config import Config
+from pymacaron_ci.targets.aws import Aws
+from pymacaron_ci.targets.beanstalk import Beanstalk, Patience
+
+REGION = "eu-west-1"  # where the configuration names none
+# A loopback cloud is quick, and nobody minds being asked often.
+_PATIENCE = Patience(launch=300, grace=2, settle=3, drain=2, first=0.05, most=0.25)
+
+
+def simulated(config: Config, url: str, progress: Callable[[str], None]) -> Beanstalk:
+    """The account is one in which everything that the configuration names exists."""
+    settings = config.settings
+    region = settings.aws_region or settings.aws_default_region or REGION
+    if settings.aws_cert_arn:
+        host = urlsplit(config.live_url).hostname or ""
+        set_account(url, certificates={settings.aws_cert_arn: {"hosts": [host]}})
+    set_account(url, region=region)
+
+    def session() -> boto3.Session:
+        return boto3.Session("AKIDSIMULATED", "simulated", region_name=region)
+
+    aws = Aws(session, endpoint=url)
+    return Beanstalk(config, aws, progress=progress, names=LoopbackNames(url), patience=_PATIENCE)
 
 
 class LoopbackNames:
@@ -31,7 +59,7 @@ class LoopbackNames:
 
 
 def set_account(url: str, **values: object) -> None:
-    """Changes what the simulated account holds; the names are those of `beanstalk_state.Account`."""
+    """Changes what the simulated account holds; names are those of `beanstalk_state.Account`."""
     request = urllib.request.Request(  # noqa: S310
         f"{url}/_simulator/account", json.dumps(values).encode(), method="PUT"
     )

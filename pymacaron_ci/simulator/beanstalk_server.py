@@ -54,7 +54,6 @@ class BeanstalkServer:
         runner: Runner,
         *,
         port: int = 0,
-        region: str = "eu-west-1",
         timings: Timings | None = None,
         on_call: Callable[[Call, bool], None] = lambda *_: None,
     ) -> None:
@@ -65,10 +64,10 @@ class BeanstalkServer:
         self.store = Store(folder / "beanstalk.json")
         timings = timings or Timings()
         account = self.store.state.account
-        self._buckets = Buckets(folder / "s3", account, region)
+        self._buckets = Buckets(folder / "s3", account)
         self.engine = Engine(self.store, runner, timings, self._bundle)
-        self._eb = ElasticBeanstalk(self.store, self.engine, timings, region, self._bundle)
-        self._others = AccountApi(account, region)
+        self._eb = ElasticBeanstalk(self.store, self.engine, timings, self._bundle)
+        self._others = AccountApi(account)
         self.engine.start()
         self._server = Server(self._serve, port=port)
         self._eb.url = self.url

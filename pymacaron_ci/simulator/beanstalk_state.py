@@ -40,6 +40,7 @@ class Timings:
 class Account:
     """Who and what there is beside Elastic Beanstalk. None: whatever is asked for exists."""
 
+    region: str = "eu-west-1"
     key_pairs: list[str] | None = None
     instance_profiles: list[str] | None = None
     roles: list[str] | None = None

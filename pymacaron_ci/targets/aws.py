@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import boto3
 from botocore.config import Config as BotoConfig
 from botocore.exceptions import (
     BotoCoreError,
@@ -14,11 +13,10 @@ from botocore.exceptions import (
     CredentialRetrievalError,
     NoCredentialsError,
     PartialCredentialsError,
-    ProfileNotFound,
 )
 
 from pymacaron_ci import __version__
-from pymacaron_ci.errors import DeployError
+from pymacaron_ci.errors import DeployError, NoCredentials
 
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 DENIED = {
@@ -28,6 +26,10 @@ DENIED = {
     "InsufficientPrivilegesException",
     "403",
 }
+HOW_TO_LOG_IN = (
+    "in a workflow: aws-role-to-assume (docs/oidc.md); on a laptop: aws configure, with a profile "
+    "named like aws_user, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+)
 _LOGIN = {"InvalidClientTokenId", "SignatureDoesNotMatch", "UnrecognizedClientException"}
 
 
@@ -47,21 +49,6 @@ class AwsRefused(DeployError):
 
 class AwsUnreachable(DeployError):
     """No answer, or none that makes sense: nobody knows whether AWS did what it was asked to."""
-
-
-def sessions(user: str | None, region: str | None) -> Callable[[], boto3.Session]:
-    """Makes sessions: with the profile named `user` where there is one, else the usual chain."""
-
-    def make() -> boto3.Session:
-        profiles = boto3.Session().available_profiles
-        try:
-            return boto3.Session(
-                profile_name=user if user in profiles else None, region_name=region
-            )
-        except ProfileNotFound as error:
-            raise DeployError(f"AWS: {error}", hint="correct AWS_PROFILE, or unset it") from error
-
-    return make
 
 
 class Aws:
@@ -131,9 +118,8 @@ class Aws:
                 ) from error
             raise AwsRefused(service, name, code, message) from error
         except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError) as error:
-            raise DeployError(
-                f"no usable AWS credentials: {error}",
-                hint="set up OIDC (docs/oidc.md), or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            raise NoCredentials(
+                f"no usable AWS credentials: {error}", hint=HOW_TO_LOG_IN
             ) from error
         except BotoCoreError as error:
             name = client.meta.method_to_api_mapping[operation]

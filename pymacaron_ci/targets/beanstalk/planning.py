@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from pymacaron_ci.errors import DeployError
 from pymacaron_ci.model import Phase, Release, Step
+from pymacaron_ci.options import Settings
 from pymacaron_ci.targets.beanstalk import names
 from pymacaron_ci.targets.beanstalk.cloud import Environment, named
 from pymacaron_ci.targets.beanstalk.steps import (
@@ -58,6 +59,22 @@ class Scene:
         """A release's environment: the live one, else one that is there or coming."""
         mine = [e for e in self.ours if e.tags.get(names.RELEASE) == release.id and not e.ending]
         return next((e for e in mine if e is self.live), next(iter(mine), None))
+
+
+def empty(settings: Settings) -> Scene:
+    """An account in which nothing is, as far as anybody knows."""
+    service = settings.name
+    prefix = settings.aws_cname_prefix or service
+    return Scene(
+        service=service,
+        application=settings.aws_application or service,
+        bucket=settings.docker_bucket,
+        cname=prefix,
+        prefix=prefix,
+        platform=settings.aws_platform_branch,
+        keep=settings.aws_keep_environments,
+        environments=(),
+    )
 
 
 def phases(scene: Scene, release: Release) -> tuple[Phase, ...]:

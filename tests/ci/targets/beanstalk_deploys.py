@@ -13,7 +13,7 @@ import boto3
 
 from pymacaron_ci import config as configs
 from pymacaron_ci import pipeline
-from pymacaron_ci.model import CheckResult, Image, Plan, Release, Report
+from pymacaron_ci.model import CheckResult, Image, Plan, Problem, Release, Report
 from pymacaron_ci.simulator.beanstalk_names import LoopbackNames
 from pymacaron_ci.simulator.beanstalk_server import BeanstalkServer
 from pymacaron_ci.targets.aws import Aws
@@ -99,6 +99,9 @@ class Quiet:
 
     def progress(self, text: str) -> None:
         self.lines.append(text)
+
+    def warn(self, problem: Problem) -> None:
+        self.lines.append(str(problem))
 
     def note(self, text: str) -> None:
         self.lines.append(text)

@@ -77,7 +77,8 @@ def start(
     with _one_at_a_time(state):
         running = _running(state)
         endpoints = _endpoints(running) if running else None
-        if running and endpoints and not _fits(running, endpoints, engine):
+        hangs = running is None and not _is_free(state)
+        if hangs or (running and endpoints and not _fits(running, endpoints, engine)):
             stop(state, clock=clock)
             endpoints = None
         endpoints = endpoints or _launch(state, engine, environ, clock, timeout)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -17,10 +18,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flask import g, has_app_context
+
 from pymacaron.context import current
 from pymacaron.redaction import redactor
 
 DEFAULT_LEVEL = logging.DEBUG
+_quoted = json.encoder.encode_basestring_ascii
 # The libraries whose lower levels say nothing about the service.
 QUIET: Mapping[str, int] = {
     "boto": logging.INFO,
@@ -65,36 +69,36 @@ class JsonFormatter(logging.Formatter):
 
     def __init__(self, kind: str) -> None:
         super().__init__()
-        self._kind = kind
+        release = os.environ.get("PYM_RELEASE")
+        self._constant = f', "kind": {_quoted(kind)}' + (
+            f', "release": {_quoted(release)}' if release else ""
+        )
 
     def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, object] = {
-            "time": _rfc3339(record.created),
-            "severity": SEVERITY.get(record.levelno, record.levelname),
-            "message": redactor.text(record.getMessage()),
-            "logger": record.name,
-            "kind": self._kind,
-            "pid": record.process,
-        }
+        # Written by hand: json.dumps() of a dict takes longer than all the rest of a line.
+        severity = SEVERITY.get(record.levelno, record.levelname)
+        parts = [
+            f'{{"time": "{_rfc3339(record.created)}", "severity": {_quoted(severity)}, '
+            f'"message": {_quoted(redactor.text(record.getMessage()))}, '
+            f'"logger": {_quoted(record.name)}, "pid": {record.process}{self._constant}'
+        ]
         info = current.get()
         if info is not None:
-            line["request_id"] = info.id
+            parts.append(f'"request_id": "{info.id}"')
             if info.trace_id:
-                line["trace_id"] = info.trace_id
+                parts.append(f'"trace_id": "{info.trace_id}"')
         user = _user()
         if user:
-            line["user"] = redactor.text(user)
-        release = os.environ.get("PYM_RELEASE")
-        if release:
-            line["release"] = release
+            parts.append(f'"user": {_quoted(redactor.text(user))}')
         fields = getattr(record, "fields", None)
-        if isinstance(fields, Mapping):
-            line.update({str(k): _masked(v) for k, v in fields.items()})
+        if fields:
+            parts.extend(f"{_quoted(str(k))}: {_json(v)}" for k, v in fields.items())
         if record.exc_info:
-            line["exception"] = redactor.text(self.formatException(record.exc_info))
+            trace = redactor.text(self.formatException(record.exc_info))
+            parts.append(f'"exception": {_quoted(trace)}')
         if record.stack_info:
-            line["stack"] = redactor.text(record.stack_info)
-        return json.dumps(line, default=lambda o: redactor.text(str(o)))
+            parts.append(f'"stack": {_quoted(redactor.text(record.stack_info))}')
+        return ", ".join(parts) + "}"
 
 
 class SafeHandler(logging.Handler):
@@ -194,18 +198,22 @@ def pymlogger(name: str | None = None) -> PymacaronLogger:
 
 def printable(text: str) -> str:
     """Text from outside on one line: control characters can't forge another log line."""
+    if text.isprintable():
+        return text
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text
     )
 
 
-def _masked(value: object) -> object:
-    return redactor.text(value) if isinstance(value, str) else value
+def _json(value: object) -> str:
+    if isinstance(value, str):
+        return _quoted(redactor.text(value))
+    if type(value) in (int, float):
+        return repr(value)
+    return json.dumps(value, default=lambda o: redactor.text(str(o)))
 
 
 def _user() -> str:
-    from flask import g, has_app_context
-
     info = current.get()
     if info is not None and info.user:
         return printable(info.user)
@@ -217,5 +225,10 @@ def _user() -> str:
 
 
 def _rfc3339(seconds: float) -> str:
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return f"{whole}.{int(seconds % 1 * 1_000_000):06d}Z"
+    whole = int(seconds)
+    return f"{_second(whole)}.{int((seconds - whole) * 1_000_000):06d}Z"
+
+
+@functools.lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))

@@ -5,28 +5,30 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
 # Shorter values would blank out ordinary text all over the logs.
 SHORTEST = 4
+DEEPEST = 20
 
 SENSITIVE_NAME = re.compile(
     r"pass(word|wd|phrase|code)?$|^pass|secret|token|authori[sz]ation|api[-_]?key|access[-_]?key"
     r"|private[-_]?key|credential|cookie|session[-_]?id|^pwd$|signature|^pin$|cvc|cvv|card[-_]?number",
     re.IGNORECASE,
 )
-# name=value, "name": "value", name: value, inside text that could not be parsed
+# name=value, "name": "value", name: value, inside text that could not be parsed. Repetitions that
+# could overlap are bounded: the text comes from outside, and may be made to keep a regex busy.
 _PAIR = re.compile(
     r"""(?ix)
-    (["']?[\w-]*(?:password|passwd|passphrase|secret|token|authorization|api[-_]?key|access[-_]?key|cookie)[\w-]*["']?
-     \s*[:=]\s*)
-    ( "(?:[^"\\]|\\.)*"? | '(?:[^'\\]|\\.)*'? | (?:bearer\s+|basic\s+)?[^\s&;,}\]]+ )
+    ((?:password|passwd|passphrase|secret|token|authorization|api[-_]?key|access[-_]?key|cookie)
+     [\w-]{0,40}["']?\s{0,5}[:=]\s{0,5})
+    ( "(?:[^"\\]|\\.)*"? | '(?:[^'\\]|\\.)*'? | (?:bearer\s{1,5}|basic\s{1,5})?[^\s&;,}\]"']+ )
     """
 )
-_BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}")
-_JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*")
+_BEARER = re.compile(r"(?i)\b(bearer|basic)\s{1,5}[A-Za-z0-9._~+/=-]{8,}")
+_JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{5,2000}\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*")
 
 
 def is_sensitive(name: str) -> bool:
@@ -69,24 +71,31 @@ class Redactor:
         text = _PAIR.sub(lambda m: m.group(1) + MASK, text)
         return _JWT.sub(MASK, text)
 
-    def data(self, value: object, depth: int = 0) -> object:
+    def data(self, value: object) -> object:
         """A copy of free-form data, made of JSON types only, without secrets."""
+        return self._data(value, self.text, 0)
+
+    def foreign_data(self, value: object) -> object:
+        """The same for data that a client sent: also what looks like a credential is masked."""
+        return self._data(value, self.free_text, 0)
+
+    def _data(self, value: object, shown: Callable[[str], str], depth: int) -> object:
         if value is None or isinstance(value, bool | int | float):
             return value
         if isinstance(value, bytes):
-            return self.text(value.decode("utf-8", "backslashreplace"))
-        if depth > 20:
+            return shown(value.decode("utf-8", "backslashreplace"))
+        if depth > DEEPEST:
             return "..."
         if isinstance(value, Mapping):
             return {
                 self.text(str(k)): MASK
                 if v is not None and is_sensitive(str(k))
-                else self.data(v, depth + 1)
+                else self._data(v, shown, depth + 1)
                 for k, v in value.items()
             }
         if isinstance(value, list | tuple | set | frozenset):
-            return [self.data(v, depth + 1) for v in value]
-        return self.text(_clean(str(value)))
+            return [self._data(v, shown, depth + 1) for v in value]
+        return shown(_clean(str(value)))
 
 
 def _clean(text: str) -> str:

@@ -261,9 +261,9 @@ def body_text(raw: bytes, kind: str) -> str:
         try:
             parsed = json.loads(text)
         except (ValueError, RecursionError):
-            text = redactor.free_text(text)
+            text = redactor.free_text(text[: 2 * LONGEST_BODY])
         else:
-            text = redactor.free_text(json.dumps(redactor.data(parsed)))
+            text = json.dumps(redactor.foreign_data(parsed))
     else:
         text = redactor.free_text(text[: 2 * LONGEST_BODY])
     if len(text) > LONGEST_BODY:

@@ -26,6 +26,13 @@ log = logging.getLogger("pymacaron.request")
 REQUEST_ID = "X-Request-ID"
 FRESH_TOKEN = "X-Renewed-Token"  # noqa: S105  (a header's name)
 INSTALLED = "pymacaron_services"
+ALWAYS: tuple[tuple[str, str], ...] = (("X-Content-Type-Options", "nosniff"),)
+FOR_JSON = (
+    *ALWAYS,
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Referrer-Policy", "no-referrer"),
+)
+STRICT_TRANSPORT = ("Strict-Transport-Security", "max-age=31536000")
 # Asked every few seconds by load balancers: not worth a line each.
 PROBES = ("/ping", "/ready", "/metrics")
 
@@ -99,29 +106,25 @@ def _add_headers(
 ) -> int:
     """Adds ours where the application has none; the answer's Content-Length, or 0."""
     size = 0
-    is_json = False
+    ours = ALWAYS
     names = set()
     for name, value in headers:
         lower = name.lower()
         names.add(lower)
         if lower == "content-length" and value.isdigit():
             size = int(value)
-        elif lower == "content-type":
-            is_json = value.startswith("application/json")
-    ours = [(REQUEST_ID, info.id), ("X-Content-Type-Options", "nosniff")]
-    if is_json:
-        ours.append(("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"))
-        ours.append(("Referrer-Policy", "no-referrer"))
-    if environ.get("wsgi.url_scheme") == "https" or (
-        environ.get("HTTP_X_FORWARDED_PROTO") == "https"
-    ):
-        ours.append(("Strict-Transport-Security", "max-age=31536000"))
+        elif lower == "content-type" and value.startswith("application/json"):
+            ours = FOR_JSON
+    headers.extend([pair for pair in ours if pair[0].lower() not in names])
+    if "x-request-id" not in names:
+        headers.append((REQUEST_ID, info.id))
+    schemes = (environ.get("wsgi.url_scheme"), environ.get("HTTP_X_FORWARDED_PROTO"))
+    if "https" in schemes and STRICT_TRANSPORT[0].lower() not in names:
+        headers.append(STRICT_TRANSPORT)
     if info.fresh_token:
-        ours.append((FRESH_TOKEN, info.fresh_token))
-        ours.append(("Cache-Control", "no-store"))
-    if health.leaving:
-        ours.append(("Connection", "close"))
-    headers.extend((name, value) for name, value in ours if name.lower() not in names)
+        headers.append((FRESH_TOKEN, info.fresh_token))
+        if "cache-control" not in names:
+            headers.append(("Cache-Control", "no-store"))
     return size
 
 
@@ -146,25 +149,24 @@ def log_request(method: str, route: str, status: int, seconds: float, size: int)
     path = info.path if info else route
     ms = round(seconds * 1000, 2)
     shown = logs.printable(path)
-    log.log(
+    record = log.makeRecord(  # log.log() would search the stack for the caller's file and line
+        log.name,
         level,
+        __file__,
+        0,
         "%s %s %s %s ms %s B",
-        method,
-        shown,
-        status,
-        ms,
-        size,
-        extra={
-            "fields": {
-                "method": method,
-                "route": route,
-                "path": shown,
-                "status": status,
-                "ms": ms,
-                "bytes": size,
-            }
-        },
+        (method, shown, status, ms, size),
+        None,
     )
+    record.fields = {
+        "method": method,
+        "route": route,
+        "path": shown,
+        "status": status,
+        "ms": ms,
+        "bytes": size,
+    }
+    log.handle(record)
 
 
 def _ready() -> Response:

@@ -111,7 +111,9 @@ def judge(read: Document, path: Path, folder: Path, environment: str | None) -> 
         if complaint.severity == "error":
             unusable.add(where[0])
     usable = {n: v for n, v in known.items() if n not in unusable and v is not None}
-    settings = _settings(usable)
+    # A text keeps the name of its secret; a number or a switch has its default until then.
+    named = {n: data[n] for n in references if n in OPTIONS and OPTIONS[n].is_text}
+    settings = _settings({**usable, **named})
     case = Case(
         document=read,
         settings=settings,

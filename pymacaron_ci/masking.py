@@ -12,7 +12,9 @@ from pymacaron_ci.findings.secrecy import SECRET_VALUE, is_secret, is_secret_nam
 from pymacaron_ci.yaml_nodes import Span
 
 MASK = "********"
-_KEY = re.compile(r"""^(\s*(?:-\s+)*)(["']?)([\w.-]+)\2\s*:(\s+|$)""")
+_KEY = re.compile(r"""\s*["']?[\w.-]+["']?\s*:(\s|$)""")
+_WORD = re.compile(r"[\w.-]+")
+_SEPARATOR = re.compile(r"""["']?\s*[:=]?\s*""")
 
 
 def masked_lines(text: str) -> list[str]:
@@ -49,15 +51,18 @@ def _masked_by_eye(shown: list[str]) -> list[str]:
     masked = []
     depth: int | None = None
     for line in shown:
-        key = _KEY.match(line)
         indent = len(line) - len(line.lstrip())
-        if key and (depth is None or indent <= depth):
-            depth = indent if is_secret_name(key[3]) or key[3] == "env_secrets" else None
-            masked.append(
-                line[: key.end()] + MASK if depth is not None and line[key.end() :] else line
-            )
-        elif depth is not None and line.strip():
-            masked.append(line[:indent] + MASK)
-        else:
-            masked.append(line)
+        if depth is not None and indent <= depth and _KEY.match(line):
+            depth = None
+        kept = indent if depth is not None else len(line)
+        for word in _WORD.finditer(line):
+            if is_secret_name(word[0]) or word[0] == "env_secrets":
+                depth = indent if depth is None else depth
+                kept = min(kept, _after_separator(line, word.end()))
+        masked.append(line if not line[kept:].strip() else line[:kept] + MASK)
     return [SECRET_VALUE.sub(MASK, line) for line in masked]
+
+
+def _after_separator(line: str, end: int) -> int:
+    separator = _SEPARATOR.match(line, end)
+    return separator.end() if separator else end

@@ -53,7 +53,8 @@ def is_secret(where: Where, value: object, secret_names: frozenset[str]) -> bool
         return False
     text = str(value)
     if where[0] == "env_secrets":
-        return len(where) > 2 or not (isinstance(value, bool) or _shows_no_secret(text))
+        entry = len(where) == 1 or (len(where) == 2 and isinstance(where[1], int))
+        return not (entry and (isinstance(value, bool) or _shows_no_secret(text)))
     if isinstance(value, bool):
         return False
     if text in secret_names:

@@ -6,7 +6,7 @@ from pymacaron.test import PyMacaronTestCase
 
 
 class HelloTests(PyMacaronTestCase):
-    def token(self):
+    def bearer(self):
         return "Bearer " + os.environ["PYM_JWT_TOKEN"]
 
     def test_it_answers_ping_and_tells_its_version(self):
@@ -49,7 +49,7 @@ class HelloTests(PyMacaronTestCase):
         self.assertGetReturnError("v1/me", 401, "AUTHORIZATION_HEADER_MISSING")
 
     def test_it_knows_who_calls(self):
-        reply = self.assertGetReturnJson("v1/me", auth=self.token())
+        reply = self.assertGetReturnJson("v1/me", auth=self.bearer())
         self.assertTrue(reply["user_id"])
 
     def test_a_failure_it_foresees_has_its_own_code(self):

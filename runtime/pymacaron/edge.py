@@ -85,7 +85,7 @@ class Edge:
         return [packed]
 
 
-def _no_write(data: bytes) -> None:
+def _no_write(data: bytes) -> None:  # noqa: ARG001 - WSGI asks for it
     raise RuntimeError("the write() of WSGI is not supported")
 
 

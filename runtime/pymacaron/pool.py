@@ -45,7 +45,7 @@ class ModelPool:
         """The names of all models, sorted."""
         return sorted(self.models.by_name)
 
-    def __getattr__(self, name: str) -> Model:
+    def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
         found = self.models.by_name.get(name)

@@ -47,7 +47,10 @@ class Publisher:
     def install(self, app: Flask, pool: ApiPool, names: Sequence[str]) -> None:
         published = {name: pool.get_model(name).api for name in names}
         as_yaml = {name: self._yaml(api).encode() for name, api in published.items()}
-        as_json = {name: json.dumps(self._data(api), default=str).encode() for name, api in published.items()}  # fmt: skip
+        as_json = {
+            name: json.dumps(self._data(api), default=str).encode()
+            for name, api in published.items()
+        }
 
         def document(name: str) -> Response:
             stem, _, kind = name.rpartition(".")

@@ -26,7 +26,8 @@ def rule_of(path: str) -> tuple[str, dict[str, str]]:
         short = f"p{len(names)}"
         names[short] = found.group(1)
         parts.append(_literal(path[end : found.start()]))
-        whole = found.start() > 0 and path[found.start() - 1] == "/" and path[found.end() :][:1] in ("/", "")  # fmt: skip
+        before, after = path[found.start() - 1], path[found.end() :][:1]
+        whole = before == "/" and after in ("/", "")
         parts.append(f"<{short}>" if whole else f"<pymacaron:{short}>")
         end = found.end()
     parts.append(_literal(path[end:]))

@@ -3,6 +3,7 @@ inside gunicorn."""
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import logging
 import os
@@ -96,7 +97,7 @@ class API:
         hidden files and the APIs in `ignore`. Those in `only_models` get no routes. `global_names`:
         one model name, one definition.
 
-        Raises SpecError with all problems of all files. """
+        Raises SpecError with all problems of all files."""
         for option, value in (("ignore", ignore), ("only_models", only_models)):
             if isinstance(value, str):
                 raise TypeError(f"{option} must be a list of API names")
@@ -142,7 +143,7 @@ class API:
         """Binds all operations to the application and, outside of gunicorn and Celery, runs Flask's
         own server.
 
-        Raises SpecError with every handler that is missing. """
+        Raises SpecError with every handler that is missing."""
         if not self.app.secret_key:
             self.app.secret_key = os.urandom(24)
         for hook in self.ping_hooks:
@@ -257,10 +258,11 @@ def _same_routes(endpoints: Iterable[Endpoint]) -> list[Problem]:
             place = endpoint.operation.place
             problems.append(
                 place.document.problem(
-                    f"{key[0]} {endpoint.path} is already served by {other.operation.place.document.name}",
+                    f"{key[0]} {endpoint.path} is served already:"
+                    f" {other.operation.place.document.name} has it",
                     place.pointer,
                 )
-            )  # fmt: skip
+            )
     return problems
 
 
@@ -329,9 +331,8 @@ def letsgo(name: str, callback: Callable[..., object]) -> None:
 
 
 def _start_celery(port: int, debug: bool) -> None:
-    from pymacaron.tasks import start_celery  # the extra [async] need not be installed elsewhere
-
-    start_celery(port, debug)
+    # Not before it is needed: the extra [async] need not be installed elsewhere.
+    importlib.import_module("pymacaron.tasks").start_celery(port, debug)
 
 
 __all__ = ["API", "find_apis", "get_port", "letsgo"]

@@ -108,10 +108,10 @@ class Answers:
         if not header or "*/*" in header or not self.types:
             return True
         accepted = parse_accept_header(header)
-        return any(
-            quality > 0 and any(matches(wanted.partition(";")[0].strip().lower(), t) for t in self.types)
-            for wanted, quality in accepted
-        )  # fmt: skip
+        wanted = [
+            name.partition(";")[0].strip().lower() for name, quality in accepted if quality > 0
+        ]
+        return any(matches(name, own) for name in wanted for own in self.types)
 
     def check_accept(self, header: str | None) -> None:
         """Raises NotAcceptable before the handler runs, where the client wants none of our

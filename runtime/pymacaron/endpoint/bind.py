@@ -25,7 +25,7 @@ from pymacaron.exceptions import (
     InvalidParameterError,
     PyMacaronException,
 )
-from pymacaron.openapi import Api, Operation, Problem, SpecError
+from pymacaron.openapi import Operation, Problem, SpecError
 from pymacaron.pool import ModelPool
 
 Handler = Callable[..., Any]
@@ -118,7 +118,7 @@ class Endpoint:
     def _http(self, error: HTTPException) -> Answer | WerkzeugResponse:
         """An abort() with a response of its own, or a redirect, passes as it is."""
         if error.response is not None or (error.code or 500) < 400:
-            return error.get_response()  # type: ignore[return-value]
+            return error.get_response()
         return self._error(error)
 
     def _error(self, error: Exception) -> Answer:
@@ -132,7 +132,7 @@ def bind(pool: ModelPool, handling: Handling, rules: Rules, base_path: str = "")
     problems: list[Problem] = []
     endpoints = []
     for operation in pool.api.operations:
-        handler = _handler(pool.api, operation, problems)
+        handler = _handler(operation, problems)
         arguments = Arguments(operation.parameters, pool.requests)
         if handler is None:
             continue
@@ -164,7 +164,7 @@ def bind(pool: ModelPool, handling: Handling, rules: Rules, base_path: str = "")
     return endpoints
 
 
-def _handler(api: Api, operation: Operation, problems: list[Problem]) -> Handler | None:
+def _handler(operation: Operation, problems: list[Problem]) -> Handler | None:
     place = operation.place
     if operation.handler is None:
         problems.append(
@@ -210,8 +210,8 @@ def _find(path: str, operation: Operation, keyword: str, problems: list[Problem]
         if not hasattr(found, name):
             owner = getattr(found, "__name__", module_name)
             problems.append(
-                place.document.problem(f"the handler {path} does not exist: {owner} has no {name!r}", raw)
-            )  # fmt: skip
+                place.document.problem(f"there is no handler {path}: {owner} has no {name!r}", raw)
+            )
             return None
         found = getattr(found, name)
     if not callable(found):

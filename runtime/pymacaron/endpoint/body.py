@@ -14,6 +14,7 @@ from werkzeug.http import parse_options_header
 from pymacaron.endpoint.call import Call, Problems, decompressed
 from pymacaron.endpoint.names import argument_name
 from pymacaron.endpoint.parameters import kind_of_schema, properties_of, scalar
+from pymacaron.model.base import PymacaronBaseModel
 from pymacaron.model.build import parts, target_of
 from pymacaron.model.codec import Codec, Invalid, Malformed, Workshop, parse
 from pymacaron.openapi import ABSENT, Body, Media, Parameter, Schema
@@ -132,29 +133,16 @@ class BodyReader:
             return None
         if codec is None:
             return data
-        files = {k: v for k, v in data.items() if isinstance(v, bytes)}
-        lists = {
-            k: v for k, v in data.items() if isinstance(v, list) and any(isinstance(i, bytes) for i in v)
-        }  # fmt: skip
-        # Files are judged as the texts that the schema calls them, and handed on as the bytes they are.
+        # Files are judged as the texts that the schema calls them, and handed on as bytes.
+        files = {name: value for name, value in data.items() if _holds_bytes(value)}
         for name, value in files.items():
-            data[name] = value.decode("latin-1")
-        for name, values in lists.items():
-            data[name] = [v.decode("latin-1") if isinstance(v, bytes) else v for v in values]
+            data[name] = _as_text(value)
         try:
             result = codec.read_data(data)
         except Invalid as error:
             problems.add("body", error.faults)
             return None
-        for name, value in {**files, **lists}.items():
-            if isinstance(result, dict):
-                result[name] = value
-            elif hasattr(result, name):
-                object.__setattr__(result, name, value) if False else result.__dict__.update(
-                    {type(result).pymacaron_info.properties[name].field: value}
-                    if name in type(result).pymacaron_info.properties
-                    else {}
-                )
+        _give_back(result, files)
         return result
 
     def _other(
@@ -175,6 +163,27 @@ class BodyReader:
         except Invalid as error:
             problems.add("body", error.faults)
             return None
+
+
+def _holds_bytes(value: Any) -> bool:
+    return any(map(_holds_bytes, value)) if isinstance(value, list) else isinstance(value, bytes)
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_as_text(v) for v in value]
+    return value.decode("latin-1") if isinstance(value, bytes) else value
+
+
+def _give_back(result: Any, files: dict[str, Any]) -> None:
+    """Puts the files' bytes where their texts were."""
+    if isinstance(result, dict):
+        result.update(files)
+    elif isinstance(result, PymacaronBaseModel):
+        properties = type(result).pymacaron_info.properties
+        for name, value in files.items():
+            if name in properties:
+                result.__dict__[properties[name].field] = value
 
 
 def _looks_like_json(media_type: str, raw: bytes) -> bool:
@@ -236,7 +245,7 @@ class FormReader:
         if schema is None:
             return _text
         end = target_of(schema)
-        if end.format == "binary" or (end.format == "byte" and False):
+        if end.format == "binary":
             return _bytes
         if kind_of_schema(end) != "scalar":
             return _json_or_text

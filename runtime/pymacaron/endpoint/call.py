@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
-from pymacaron.model.check import Fault
+from pymacaron.model.keywords import Fault
 
 
 class Answer(NamedTuple):
@@ -35,7 +35,9 @@ class Problems:
     found: list[str]
 
     def add(self, where: str, faults: list[Fault]) -> None:
-        self.found += [f"{where} {f.pointer}: {f.text}" if f.pointer else f"{where}: {f.text}" for f in faults]  # fmt: skip
+        for fault in faults:
+            place = f"{where} {fault.pointer}" if fault.pointer else where
+            self.found.append(f"{place}: {fault.text}")
 
 
 def decompressed(body: bytes, encoding: str, limit: int) -> bytes:

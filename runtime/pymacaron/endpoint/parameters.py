@@ -11,8 +11,8 @@ from urllib.parse import unquote_to_bytes
 from pymacaron.endpoint.call import Call, Problems
 from pymacaron.endpoint.names import argument_name
 from pymacaron.model.build import is_model, parts, target_of
-from pymacaron.model.check import Fault
 from pymacaron.model.codec import Codec, Invalid, Malformed, Workshop, parse
+from pymacaron.model.keywords import Fault
 from pymacaron.openapi import ABSENT, Parameter, Schema
 
 NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
@@ -250,12 +250,13 @@ class Reader:
             return [self._text(v) for v in values]
         text = values[0]
         if style == "label":
-            return self._text(text).removeprefix(".").split("." if explode else ",")
+            separator = "." if explode else ","
+            return self._text(text).removeprefix(".").split(separator)
         if style == "matrix":
             body = self._text(text).removeprefix(";")
             start = f"{self.name}="
             if explode:
-                return [p.removeprefix(start) for p in body.split(";")]
+                return [pair.removeprefix(start) for pair in body.split(";")]
             return body.removeprefix(start).split(",")
         if text == "":
             return []
@@ -285,7 +286,7 @@ class Reader:
         other = scalar(extra) if extra is not None and extra.always is None else _same
 
         def build(pairs: Iterable[tuple[str, str]]) -> Any:
-            return {k: converters.get(k, other)(v) for k, v in pairs}
+            return {name: converters.get(name, other)(text) for name, text in pairs}
 
         style, explode = self.parameter.style, self.parameter.explode
         if style == "deepObject":
@@ -347,7 +348,8 @@ class Reader:
                 text = text.replace(code, plain)
         words = text.split(SEPARATORS.get(style, ","))
         for index in range(0, len(words), 2):
-            yield self._text(words[index]), self._text(words[index + 1]) if index + 1 < len(words) else ""  # fmt: skip
+            value = words[index + 1] if index + 1 < len(words) else ""
+            yield self._text(words[index]), self._text(value)
 
 
 class Arguments:

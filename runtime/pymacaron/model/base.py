@@ -9,13 +9,21 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from difflib import unified_diff
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import Self
 
 from pymacaron.openapi.schema import ABSENT, Schema
 
+DUMP_OPTIONS = (
+    "include",
+    "exclude",
+    "exclude_unset",
+    "exclude_none",
+    "exclude_defaults",
+    "by_alias",
+)
 DatetimeEncoder = Callable[[datetime], Any]
 
 
@@ -50,7 +58,7 @@ class ModelInfo:
     name: str
     schema: Schema
     properties: dict[str, Property]
-    extra: str
+    extra: Literal["allow", "ignore", "forbid"]
 
     @cached_property
     def by_field(self) -> dict[str, Property]:
@@ -86,7 +94,7 @@ class PymacaronBaseModel(BaseModel):
     """A model of an API. Made by `apipool.<api>.<Model>(...)`; never subclassed by hand.
 
     Keyword arguments are the properties, by their name in the API file or by their Python name
-    where the two differ (`class` is `class_`). Raises pydantic.ValidationError. """
+    where the two differ (`class` is `class_`). Raises pydantic.ValidationError."""
 
     model_config = ConfigDict(
         extra="ignore",
@@ -204,20 +212,21 @@ class PymacaronBaseModel(BaseModel):
 
     # The names of pydantic 1, without its successor's warnings.
 
-    def dict(self, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+    def dict(self, **kwargs: Any) -> dict[str, Any]:
         """The properties by their JSON names, nested models as dicts too."""
         kwargs.setdefault("by_alias", True)
         return self.model_dump(**kwargs)
 
-    def json(self, **kwargs: Any) -> str:  # type: ignore[override]
+    def json(self, **kwargs: Any) -> str:
         """The model as JSON text. `indent=` and the like are json.dumps's."""
-        own = {k: kwargs.pop(k) for k in ("include", "exclude", "exclude_unset", "exclude_none",
-                                          "exclude_defaults", "by_alias") if k in kwargs}  # fmt: skip
+        own = {name: kwargs.pop(name) for name in DUMP_OPTIONS if name in kwargs}
         own.setdefault("by_alias", True)
         kwargs.setdefault("default", encoders.date_time)
         return json.dumps(self.model_dump(**own), **kwargs)
 
-    def copy(self, *, deep: bool = False, update: Mapping[str, Any] | None = None) -> Self:  # type: ignore[override]
+    def copy(  # type: ignore[override]
+        self, *, deep: bool = False, update: Mapping[str, Any] | None = None
+    ) -> Self:
         """A copy; `update` replaces properties."""
         return self.model_copy(deep=deep, update=dict(update) if update else None)
 
@@ -227,7 +236,7 @@ class PymacaronBaseModel(BaseModel):
         return cls.model_validate(obj)
 
     @classmethod
-    def parse_raw(cls, b: str | bytes, **_: Any) -> Self:  # type: ignore[override]
+    def parse_raw(cls, b: str | bytes, **_: Any) -> Self:
         """A model from JSON text. Raises pydantic.ValidationError."""
         return cls.model_validate_json(b)
 

@@ -18,6 +18,7 @@ from pymacaron.model.base import ModelInfo, Property, PymacaronBaseModel
 from pymacaron.openapi.problems import Problem
 from pymacaron.openapi.schema import ABSENT, Schema
 
+NULL = frozenset({"null"})
 TAKEN = frozenset(dir(BaseModel)) | frozenset(dir(PymacaronBaseModel)) | {"self", "cls"}
 DATES = frozenset({"date", "date-time", "datetime"})
 MAX_LITERALS = 200
@@ -127,6 +128,10 @@ class Models:
             self._classes[key] = self._make(schema, hint) if is_model(schema) else None
         return self._classes[key]
 
+    def extensions(self, model: Model) -> list[Model]:
+        """The named models that extend another by allOf."""
+        return [m for m in self.by_name.values() if m is not model and issubclass(m, model)]
+
     def being_made(self, schema: Schema) -> bool:
         return id(target_of(schema)) in self._making
 
@@ -162,7 +167,7 @@ class Models:
             "__module__": f"pymacaron.apis.{self.api}",
             "__doc__": info.schema.description,
             "__annotations__": {field: kind for field, (kind, _) in fields.items()},
-            "model_config": ConfigDict(extra=info.extra, validate_assignment=self.strict),  # type: ignore[typeddict-item]
+            "model_config": ConfigDict(extra=info.extra, validate_assignment=self.strict),
             "pymacaron_info": info,
             **{field: value for field, (_, value) in fields.items()},
         }
@@ -206,7 +211,7 @@ class Models:
         place = schema.place
         self.problems.append(place.document.problem(text, place.pointer))
 
-    def _extra(self, schema: Schema) -> str:
+    def _extra(self, schema: Schema) -> Literal["allow", "ignore", "forbid"]:
         if not any(p.has_properties for p in parts(schema)):
             return "allow"
         rules = [p.additional_properties for p in parts(schema) if p.additional_properties]
@@ -247,7 +252,7 @@ class Models:
         if is_model(end):
             model = self.class_of(end, hint)
             return model if model is not None else Annotated[Any, _Later(self, end)]
-        alternatives = [s for s in (*end.one_of, *end.any_of) if target_of(s).types != {"null"}]
+        alternatives = [s for s in (*end.one_of, *end.any_of) if target_of(s).types != NULL]
         if alternatives and not end.types:
             kinds = [self.type_of(s, f"{hint}_{i + 1}") for i, s in enumerate(alternatives)]
             return Any if Any in kinds else Union[tuple(kinds)]  # noqa: UP007
@@ -330,12 +335,12 @@ def collect(schema: Schema) -> dict[str, Property]:
         for name, prop in part.properties.items():
             found.setdefault(name, []).append(prop)
     used: set[str] = set()
-    result = {}
+    result: dict[str, Property] = {}
     for name, schemas in found.items():
         own = schemas[-1]
         every = [s for each in schemas for s in parts(each)]
         end = target_of(own)
-        prop = Property(
+        entry = Property(
             name=name,
             field=field_name(name, used),
             schema=own,
@@ -346,15 +351,15 @@ def collect(schema: Schema) -> dict[str, Property]:
             read_only=any(s.read_only for s in every),
             write_only=any(s.write_only for s in every),
         )
-        used.add(prop.field)
-        result[name] = prop
+        used.add(entry.field)
+        result[name] = entry
     return result
 
 
 def takes_null(schema: Schema) -> bool:
     if schema.types and "null" in schema.types:
         return True
-    return any(target_of(s).types == {"null"} for s in (*schema.one_of, *schema.any_of))
+    return any(target_of(s).types == NULL for s in (*schema.one_of, *schema.any_of))
 
 
 def field_name(name: str, used: set[str]) -> str:
@@ -365,7 +370,11 @@ def field_name(name: str, used: set[str]) -> str:
         field = f"n{field}"
     if field != name and name.startswith("_"):
         field += "_"
-    if keyword.iskeyword(field) or field in TAKEN or (field.startswith("model_") and field in TAKEN):
+    if (
+        keyword.iskeyword(field)
+        or field in TAKEN
+        or (field.startswith("model_") and field in TAKEN)
+    ):
         field += "_"
     while field in used or field in TAKEN:
         field += "_"

@@ -31,7 +31,7 @@ INFINITE = re.compile(r"^(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$")
 TEXT = "tag:yaml.org,2002:str"
 
 try:
-    from yaml.cyaml import CParser
+    from yaml.cyaml import CParser  # type: ignore[attr-defined]
 
     class _Loader(CParser, BaseConstructor, BaseResolver):
         """libyaml's parser without PyYAML's YAML 1.1 conversions."""
@@ -126,7 +126,7 @@ class Document:
             try:
                 self._root = loader.get_single_node()
             finally:
-                loader.dispose()  # type: ignore[no-untyped-call]
+                loader.dispose()
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             reason = getattr(error, "problem", None) or str(error).splitlines()[0]

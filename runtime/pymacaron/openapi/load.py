@@ -22,7 +22,7 @@ def load(path: str | Path, name: str | None = None) -> Api:
     """Reads an API file and all it refers to. `name` is the API's (default: the file's, without its
     extension).
 
-    Raises SpecError with every problem found, each with file, line and JSON pointer. """
+    Raises SpecError with every problem found, each with file, line and JSON pointer."""
     file = Path(path)
     files = Files()
     document = files.open(file, str(path))

@@ -39,6 +39,7 @@ STYLES = {
     "header": ("simple",),
     "cookie": ("form",),
 }
+NOT_HEADERS = ("accept", "content-type", "authorization")  # OpenAPI 3: to be ignored
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 JSON = "application/json"
 
@@ -154,9 +155,12 @@ class OperationReader:
         for place, raw in listed:
             if raw["in"] == "body":
                 continue
-            if raw["in"] == "header" and raw["name"].lower() in ("accept", "content-type", "authorization"):  # fmt: skip
-                if self.version != "2.0":
-                    continue
+            if (
+                raw["in"] == "header"
+                and self.version != "2.0"
+                and raw["name"].lower() in NOT_HEADERS
+            ):
+                continue
             parameter = (
                 self._parameter_2(place, raw)
                 if self.version == "2.0"

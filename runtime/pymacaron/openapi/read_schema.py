@@ -27,17 +27,52 @@ OLD_TYPES = {
 }
 
 ANNOTATIONS = frozenset(
-    ["$schema", "$comment", "$defs", "$anchor", "$dynamicAnchor", "definitions", "id", "title", "description", "example", "examples", "externalDocs", "xml", "deprecated", "contentMediaType", "contentEncoding", "contentSchema", "collectionFormat", "allowEmptyValue", "name", "in"]
+    [
+        "$schema",
+        "$comment",
+        "$defs",
+        "$anchor",
+        "$dynamicAnchor",
+        "definitions",
+        "id",
+        "title",
+        "description",
+        "example",
+        "examples",
+        "externalDocs",
+        "xml",
+        "deprecated",
+        "contentMediaType",
+        "contentEncoding",
+        "contentSchema",
+        "collectionFormat",
+        "allowEmptyValue",
+        "name",
+        "in",
+    ]
 )
 UNSUPPORTED = {
     "$dynamicRef": "$dynamicRef is not supported: use $ref",
     "$recursiveRef": "$recursiveRef is not supported: use $ref",
     "$recursiveAnchor": "$recursiveAnchor is not supported: use $ref",
     "$vocabulary": "$vocabulary is not supported",
-    "$id": "$id inside an OpenAPI file is not supported: refer to schemas by their place in the file",
+    "$id": "$id inside an OpenAPI file is not supported: refer to schemas by their place",
 }
 SINCE_31 = frozenset(
-    ["if", "then", "else", "prefixItems", "contains", "minContains", "maxContains", "propertyNames", "dependentRequired", "dependentSchemas", "unevaluatedProperties", "unevaluatedItems"]
+    [
+        "if",
+        "then",
+        "else",
+        "prefixItems",
+        "contains",
+        "minContains",
+        "maxContains",
+        "propertyNames",
+        "dependentRequired",
+        "dependentSchemas",
+        "unevaluatedProperties",
+        "unevaluatedItems",
+    ]
 )
 ONLY_DRAFT_4 = {
     "additionalItems": "additionalItems is not part of OpenAPI 3.1: use prefixItems and items",
@@ -144,7 +179,7 @@ class _Keywords:
                 if not new and keyword in SINCE_31 and keyword != "prefixItems":
                     self.bad(
                         keyword,
-                        f"{keyword} is only supported in OpenAPI 3.1, this is {self.reader.dialect}",
+                        f"{keyword} is OpenAPI 3.1's, this is {self.reader.dialect}",
                     )
                 elif not new and keyword == "prefixItems":
                     self.bad(keyword, "prefixItems is OpenAPI 3.1's: write the list in items")
@@ -395,11 +430,60 @@ class _Keywords:
 
 
 KNOWN = frozenset(
-    ["$ref", "type", "nullable", "enum", "const", "default", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "pattern", "format", "items", "prefixItems", "additionalItems", "minItems", "maxItems", "uniqueItems", "contains", "minContains", "maxContains", "unevaluatedItems", "properties", "patternProperties", "additionalProperties", "propertyNames", "unevaluatedProperties", "required", "minProperties", "maxProperties", "dependentRequired", "dependentSchemas", "dependencies", "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "discriminator", "readOnly", "writeOnly"]
+    [
+        "$ref",
+        "type",
+        "nullable",
+        "enum",
+        "const",
+        "default",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "multipleOf",
+        "minLength",
+        "maxLength",
+        "pattern",
+        "format",
+        "items",
+        "prefixItems",
+        "additionalItems",
+        "minItems",
+        "maxItems",
+        "uniqueItems",
+        "contains",
+        "minContains",
+        "maxContains",
+        "unevaluatedItems",
+        "properties",
+        "patternProperties",
+        "additionalProperties",
+        "propertyNames",
+        "unevaluatedProperties",
+        "required",
+        "minProperties",
+        "maxProperties",
+        "dependentRequired",
+        "dependentSchemas",
+        "dependencies",
+        "allOf",
+        "anyOf",
+        "oneOf",
+        "not",
+        "if",
+        "then",
+        "else",
+        "discriminator",
+        "readOnly",
+        "writeOnly",
+    ]
 )
 
 
 def _kind(value: object) -> str:
     if value is None:
         return "nothing"
-    return {dict: "an object", list: "a list", str: "a text"}.get(type(value), "a number")
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    return "a text" if isinstance(value, str) else "a number"

@@ -1,0 +1,380 @@
+"""A schema → pydantic-core's schema: validating, where it can be said exactly, and serializing."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from pydantic_core import CoreSchema, core_schema
+
+from pymacaron.model import formats
+from pymacaron.model.base import Property, PymacaronBaseModel, encoders
+from pymacaron.model.build import DATES, branches, is_model, parts, target_of
+from pymacaron.model.check import Direction
+from pymacaron.model.convert import Conversion, Tools, read_date, read_datetime
+from pymacaron.model.keywords import canonical, is_unique
+from pymacaron.model.numbers import number_schema, tested
+from pymacaron.openapi.ecma import compile_pattern, rust_pattern
+from pymacaron.openapi.schema import ABSENT, Schema
+
+OTHER_TYPES = frozenset({"string", "integer", "number", "boolean", "null"})
+NULL = frozenset({"null"})
+
+
+class Setting(Tools, Protocol):
+    """What a codec's maker tells the compiler."""
+
+    @property
+    def direction(self) -> Direction: ...
+
+    @property
+    def required(self) -> bool: ...
+
+
+class Core:
+    """`exact` is False as soon as something can't be said to pydantic-core; then only the
+    serializing half of the result is used."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.models = setting.models
+        self.exact = True
+        self.root: CoreSchema = core_schema.any_schema()
+        self._definitions: dict[int, CoreSchema] = {}
+        self._begun: set[int] = set()
+
+    def finished(self) -> CoreSchema:
+        if not self._definitions:
+            return self.root
+        return core_schema.definitions_schema(self.root, list(self._definitions.values()))
+
+    def make(self, schema: Schema, hint: str = "") -> CoreSchema:
+        end = target_of(schema)
+        key = id(end)
+        if not (is_model(end) or end.name or end.ref or key in self._begun):
+            return self._node(end, hint)
+        reference = core_schema.definition_reference_schema(f"s{key}")
+        if key not in self._begun:
+            self._begun.add(key)
+            node: Any = dict(self._node(end, hint))
+            if node["type"] == "definition-ref":
+                return node  # type: ignore[no-any-return]
+            node["ref"] = f"s{key}"
+            self._definitions[key] = node
+        elif key not in self._definitions and not is_model(end):
+            # A reference to something unfinished that is no object: it may be its own alias.
+            self.exact = False
+            return core_schema.any_schema()
+        return reference
+
+    def _node(self, schema: Schema, hint: str) -> CoreSchema:
+        node = self._bare(schema, hint)
+        if schema.nullable or (schema.types and "null" in schema.types and len(schema.types) > 1):
+            return core_schema.nullable_schema(node)
+        return node
+
+    def _bare(self, schema: Schema, hint: str) -> CoreSchema:
+        if schema.always is not None:
+            self.exact = self.exact and schema.always
+            return core_schema.any_schema()
+        if is_model(schema):
+            return self._object(schema, hint)
+        other = only_null_beside(schema)
+        if other is not None:
+            return core_schema.nullable_schema(self.make(other, hint))
+        alternatives = [*schema.one_of, *schema.any_of]
+        if alternatives:
+            self.exact = False
+            choices = [self.make(s, f"{hint}_{i + 1}") for i, s in enumerate(alternatives)]
+            return core_schema.union_schema([*choices, core_schema.any_schema()])
+        if needs_checker(schema) or schema.ref is not None:
+            self.exact = False
+        if schema.ref is not None:
+            return self.make(schema.ref, hint)
+        if schema.all_of:
+            return self._all_of(schema, hint)
+        types = schema.types or frozenset()
+        if len(types) > 1:
+            types -= NULL
+        if len(types) != 1:
+            self.exact = self.exact and not types and not constrained(schema)
+            return self._values(schema, core_schema.any_schema())
+        return self._values(schema, self._typed(next(iter(types)), schema, hint))
+
+    def _all_of(self, schema: Schema, hint: str) -> CoreSchema:
+        if len(schema.all_of) == 1 and not constrained(schema) and not schema.types:
+            return self.make(schema.all_of[0], hint)
+        self.exact = False
+        for part in parts(schema):
+            if part is not schema and (part.types or part.items):
+                return self.make(part, hint)
+        return core_schema.any_schema()
+
+    def _values(self, schema: Schema, node: CoreSchema) -> CoreSchema:
+        if schema.const is not ABSENT:
+            only = canonical(schema.const)
+            node = tested(lambda v: canonical(v) == only, node)
+        if schema.enum is None:
+            return node
+        if schema.format in DATES:
+            self.exact = False
+            return node
+        texts = all(isinstance(v, str) for v in schema.enum)
+        if texts and node["type"] == "str" and not text_constrained(schema):
+            return core_schema.literal_schema(schema.enum)
+        values = {canonical(v) for v in schema.enum}
+        return tested(lambda v: canonical(v) in values, node)
+
+    def _typed(self, kind: str, schema: Schema, hint: str) -> CoreSchema:
+        if kind == "string":
+            return self._text(schema)
+        if kind in ("integer", "number"):
+            return number_schema(kind, schema)
+        if kind == "boolean":
+            return core_schema.bool_schema(strict=True)
+        if kind == "null":
+            return core_schema.none_schema()
+        if kind == "array":
+            return self._array(schema, hint)
+        return self._map(schema, hint)
+
+    def _text(self, schema: Schema) -> CoreSchema:
+        if schema.format in DATES:
+            if schema.pattern or schema.min_length is not None or schema.max_length is not None:
+                self.exact = False
+            is_date = schema.format == "date"
+            return core_schema.no_info_plain_validator_function(
+                read_date if is_date else read_datetime,
+                serialization=core_schema.plain_serializer_function_ser_schema(
+                    encoders.date if is_date else encoders.date_time, when_used="json"
+                ),
+            )
+        rust = rust_pattern(schema.pattern) if schema.pattern is not None else None
+        node: CoreSchema = core_schema.str_schema(
+            strict=True, min_length=schema.min_length, max_length=schema.max_length, pattern=rust
+        )
+        if schema.pattern is not None and rust is None:
+            node = tested(compile_pattern(schema.pattern), node)
+        test = formats.TEXTS.get(schema.format or "")
+        return node if test is None else tested(test, node)
+
+    def _array(self, schema: Schema, hint: str) -> CoreSchema:
+        if schema.prefix_items:
+            self.exact = False
+            return core_schema.any_schema()
+        items = self.make(schema.items, f"{hint}_item") if schema.items is not None else None
+        node: CoreSchema = core_schema.list_schema(
+            items, min_length=schema.min_items, max_length=schema.max_items, strict=True
+        )
+        if schema.unique_items:
+            # Judged before the items become models, which are not hashable.
+            node = core_schema.no_info_before_validator_function(_unique_items, node)
+        return node
+
+    def _map(self, schema: Schema, hint: str) -> CoreSchema:
+        extra = schema.additional_properties
+        values = None
+        if extra is not None and extra.always is not False:
+            values = self.make(extra, f"{hint}_value")
+        if extra is not None and extra.always is False:
+            self.exact = False
+        if schema.required or schema.pattern_properties:
+            self.exact = False
+        return core_schema.dict_schema(
+            core_schema.str_schema(strict=True),
+            values,
+            min_length=schema.min_properties,
+            max_length=schema.max_properties,
+            strict=True,
+        )
+
+    def _object(self, schema: Schema, hint: str) -> CoreSchema:
+        model = self.models.class_of(schema, hint)
+        if model is None:
+            self.exact = False
+            return core_schema.any_schema()
+        info = model.pymacaron_info
+        every = list(parts(schema))
+        self.exact = self.exact and _is_plain_object(every, model)
+        for branch in branches(schema):
+            self.exact = False
+            self.make(branch, hint)
+        extras = None
+        rules = [p.additional_properties for p in every if p.additional_properties is not None]
+        if rules and rules[-1].always is None:
+            extras = self.make(rules[-1], f"{info.name}_value")
+        fields = {
+            prop.field: self._field(prop, f"{info.name}_{prop.field}")
+            for prop in info.properties.values()
+        }
+        node = core_schema.model_schema(
+            model,
+            core_schema.model_fields_schema(
+                fields,
+                model_name=info.name,
+                extra_behavior=info.extra,
+                extras_schema=extras,
+            ),
+            custom_init=model.__pydantic_custom_init__ or None,
+            post_init=model.__pydantic_post_init__,
+        )
+        return self._subclassed(_counted(every, node), model)
+
+    def _subclassed(self, node: CoreSchema, model: type[PymacaronBaseModel]) -> CoreSchema:
+        """A model that extends the declared one goes out with all its own properties."""
+        others = [
+            m
+            for m in self.models.extensions(model)
+            if id(m.pymacaron_info.schema) not in self._begun
+        ]
+        if self.setting.direction == "request" or not others:
+            return node
+        choices: list[CoreSchema | tuple[CoreSchema, str]] = [node]
+        choices += [self.make(m.pymacaron_info.schema) for m in others]
+        return core_schema.union_schema(choices)
+
+    def _field(self, prop: Property, hint: str) -> core_schema.ModelField:
+        node = self.make(prop.schema, hint)
+        required = prop.required and self.setting.required
+        if self.setting.direction == "request":
+            required = required and not prop.read_only
+        if not required:
+            if not self.setting.required:
+                node = core_schema.nullable_schema(node)
+            node = self._optional(prop, node)
+        hidden = self.setting.direction == "response" and prop.write_only
+        return core_schema.model_field(
+            node,
+            validation_alias=prop.name,
+            serialization_alias=prop.name,
+            serialization_exclude=hidden or None,
+            serialization_exclude_if=None if prop.nullable else _is_none,
+        )
+
+    def _optional(self, prop: Property, node: CoreSchema) -> CoreSchema:
+        if not prop.has_default:
+            return core_schema.with_default_schema(node, default=None)
+        default = prop.default
+        if isinstance(default, dict | list) or target_of(prop.schema).format in DATES:
+            convert = Conversion(self.setting).make(prop.schema, "")
+            return core_schema.with_default_schema(node, default_factory=lambda: convert(default))
+        return core_schema.with_default_schema(node, default=default)
+
+
+def _is_plain_object(every: list[Schema], model: type[PymacaronBaseModel]) -> bool:
+    """Whether an object asks no more than pydantic-core's models can check."""
+    properties = model.pymacaron_info.properties
+    return (
+        any(p.types for p in every)
+        and not any(needs_object_checker(p) for p in every)
+        and not any(p.others for p in properties.values())
+        and not (len(every) > 1 and any(p.additional_properties is not None for p in every))
+        and all(name in properties for p in every for name in p.required)
+    )
+
+
+def _counted(every: list[Schema], node: CoreSchema) -> CoreSchema:
+    low = max((p.min_properties or 0 for p in every), default=0)
+    highs = [p.max_properties for p in every if p.max_properties is not None]
+    if not low and not highs:
+        return node
+    high = min(highs) if highs else None
+
+    def count(value: Any) -> Any:
+        if type(value) is dict and (len(value) < low or (high is not None and len(value) > high)):
+            raise ValueError("number of properties")
+        return value
+
+    return core_schema.no_info_before_validator_function(count, node)
+
+
+def _is_none(value: Any) -> bool:
+    return value is None
+
+
+def _unique_items(value: Any) -> Any:
+    if type(value) is list and not is_unique(value):
+        raise ValueError("items are not unique")
+    return value
+
+
+def only_null_beside(schema: Schema) -> Schema | None:
+    """The one branch that is not `null`, where a oneOf or anyOf says no more than "or null"."""
+    alternatives = [*schema.one_of, *schema.any_of]
+    others = [s for s in alternatives if target_of(s).types != NULL]
+    if len(alternatives) != 2 or len(others) != 1 or schema.ref or schema.all_of or schema.types:
+        return None
+    if constrained(schema) or needs_checker(schema, combined=True):
+        return None
+    null = target_of(next(s for s in alternatives if s is not others[0]))
+    other = target_of(others[0])
+    if constrained(null) or needs_checker(null):
+        return None
+    if schema.one_of and (other.nullable or not other.types or "null" in other.types):
+        return None
+    return others[0]
+
+
+def constrained(schema: Schema) -> bool:
+    """Whether a schema says anything about values beside their type."""
+    return (
+        text_constrained(schema)
+        or bool(schema.properties or schema.required or schema.prefix_items)
+        or schema.items is not None
+        or schema.unique_items
+        or schema.additional_properties is not None
+        or schema.enum is not None
+        or schema.const is not ABSENT
+        or schema.format in formats.NUMBERS
+        or any(
+            bound is not None
+            for bound in (
+                schema.minimum,
+                schema.maximum,
+                schema.exclusive_minimum,
+                schema.exclusive_maximum,
+                schema.multiple_of,
+                schema.min_items,
+                schema.max_items,
+                schema.min_properties,
+                schema.max_properties,
+            )
+        )
+    )
+
+
+def text_constrained(schema: Schema) -> bool:
+    return (
+        schema.min_length is not None
+        or schema.max_length is not None
+        or schema.pattern is not None
+        or schema.format in formats.TEXTS
+    )
+
+
+def needs_checker(schema: Schema, *, combined: bool = False) -> bool:
+    """Whether a schema says what pydantic-core has no word for."""
+    return bool(
+        schema.not_ is not None
+        or schema.if_ is not None
+        or schema.contains is not None
+        or schema.unevaluated_items is not None
+        or (not combined and (schema.one_of or schema.any_of))
+        or needs_object_checker(schema)
+    )
+
+
+def needs_object_checker(schema: Schema) -> bool:
+    if schema.not_ is not None or schema.if_ is not None:
+        return True
+    if schema.types and schema.types <= OTHER_TYPES:
+        return False
+    return bool(
+        schema.pattern_properties
+        or schema.property_names is not None
+        or schema.unevaluated_properties is not None
+        or schema.dependent_required
+        or schema.dependent_schemas
+        or schema.enum is not None
+        or schema.const is not ABSENT
+        or (schema.properties and schema.items is not None)
+    )

@@ -356,7 +356,6 @@ class Rollouts:
             FAILED if failed else SUCCEEDED,
             newest.reason if failed and newest else "",
             why or "",
-            of="revisionReason",
         )
         routes = condition(
             "RoutesReady",

@@ -414,4 +414,6 @@ def _page(found: list[Any], call: Call) -> tuple[list[Any], str]:
 
 
 def _with_token(shown: Json, token: str) -> Json:
-    return {**shown, "nextPageToken": token} if token else shown
+    """A page; proto3 JSON leaves an empty list out."""
+    page = {key: value for key, value in shown.items() if value}
+    return {**page, "nextPageToken": token} if token else page

@@ -12,13 +12,16 @@ SUCCEEDED, FAILED, RECONCILING = (
 SERVICE_TYPE = "type.googleapis.com/google.cloud.run.v2.Service"
 
 
-def condition(kind: str, state: str, reason: str = "", message: str = "", *, of: str = "") -> Json:
-    """`of` says whose reason it is: reason, revisionReason."""
+# the reasons that are a revision's own; the others are common to all resources
+REVISION_REASONS = ("HEALTH_CHECK_CONTAINER_ERROR",)
+
+
+def condition(kind: str, state: str, reason: str = "", message: str = "") -> Json:
     found: Json = {"type": kind, "state": state, "lastTransitionTime": timestamp()}
     if message:
         found["message"] = message
     if reason:
-        found[of or "reason"] = reason
+        found["revisionReason" if reason in REVISION_REASONS else "reason"] = reason
     if state == FAILED:
         found["severity"] = "ERROR"
     return found
@@ -91,8 +94,7 @@ def show_revision(revision: Revision, service: Service | None) -> Json:
         if holds:
             conditions.append(condition(kind, SUCCEEDED))
         elif state == FAILED:
-            of = "reason" if missing else "revisionReason"
-            conditions.append(condition(kind, FAILED, revision.reason, revision.message, of=of))
+            conditions.append(condition(kind, FAILED, revision.reason, revision.message))
         else:
             conditions.append(condition(kind, state))
         conditions[-1]["lastTransitionTime"] = revision.updated or revision.created

@@ -1,0 +1,17 @@
+"""A simulated world for each test; its calls and answers are judged when the test has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.ci.simulator.world import World, world
+
+
+@pytest.fixture
+def google(tmp_path: Path) -> Iterator[World]:
+    with world(tmp_path / "state") as made:
+        yield made
+        made.judge()

@@ -34,7 +34,6 @@ QUIET: Mapping[str, int] = {
     "celery": logging.INFO,
     "kombu": logging.INFO,
     "amqp": logging.INFO,
-    "werkzeug": logging.WARNING,
     "opentelemetry": logging.WARNING,
     "scout_apm": logging.INFO,
     "elasticsearch": logging.INFO,
@@ -128,21 +127,21 @@ def make_handler(celery: bool = False) -> logging.Handler:
 
 
 def setup_logger(celery: bool = False) -> None:
-    """Logs to standard output in the format of the place, instead of what was set up before."""
-    handler = make_handler(celery)
+    """Logs everything to standard output, in the place of whatever was set up before."""
     root = logging.getLogger()
     for old in list(root.handlers):
         root.removeHandler(old)
-    root.addHandler(handler)
-    if root.level in (logging.NOTSET, logging.WARNING):
-        root.setLevel(DEFAULT_LEVEL)
+    root.addHandler(make_handler(celery))
+    root.setLevel(DEFAULT_LEVEL)
     quieten()
 
 
-def setup_if_needed(celery: bool = False) -> None:
-    """Sets logging up unless the application, a test runner or an earlier call has."""
-    if not logging.getLogger().handlers:
-        setup_logger(celery)
+def setup_if_needed() -> None:
+    """Gives the log a place to go, unless the application, a test runner or gunicorn has."""
+    root = logging.getLogger()
+    if not root.handlers:
+        root.addHandler(make_handler())
+    quieten()
 
 
 def quieten() -> None:
@@ -151,6 +150,14 @@ def quieten() -> None:
         logger = logging.getLogger(name)
         if logger.level == logging.NOTSET:
             logger.setLevel(level)
+    werkzeug = logging.getLogger("werkzeug")
+    if _no_access_line not in werkzeug.filters:
+        werkzeug.addFilter(_no_access_line)
+
+
+def _no_access_line(record: logging.LogRecord) -> bool:
+    """False for the line Flask's own server writes for each request: we write that line."""
+    return " - - [" not in str(record.msg)
 
 
 def wants_json(environ: Mapping[str, str]) -> bool:

@@ -169,6 +169,6 @@ def _asked(name: str, environ: Mapping[str, str]) -> int | None:
     value = environ.get(name, "").strip()
     if not value:
         return None
-    if not value.isdigit() or int(value) < 1:
+    if not (value.isascii() and value.isdigit()) or int(value) < 1:
         raise ValueError(f"{name} is {value!r}: expected a whole number from 1")
     return int(value)

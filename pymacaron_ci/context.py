@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import re
@@ -55,6 +56,13 @@ class Entry:
             return self.content.open("rb")
         except OSError as error:
             raise BuildError(f"{self.content} can't be read: {error.strerror}") from error
+
+    def digest(self) -> str:
+        hashed = hashlib.sha256()
+        with self.open() as stream:
+            while chunk := stream.read(_CHUNK):
+                hashed.update(chunk)
+        return hashed.hexdigest()
 
     def read(self) -> bytes:
         with self.open() as stream:

@@ -8,7 +8,7 @@ from pymacaron_ci.builder import Builder
 from pymacaron_ci.errors import BuildError
 from pymacaron_ci.images.recipe import Recipe
 
-__all__ = ["Recipe", "docker_builder", "engine_is_missing", "source_builder"]
+__all__ = ["Recipe", "docker_builder", "engine_is_missing", "layered_builder", "source_builder"]
 
 
 def source_builder(recipe: Recipe, progress: Callable[[str], None] = lambda _: None) -> Builder:
@@ -23,6 +23,13 @@ def docker_builder(recipe: Recipe, progress: Callable[[str], None] = lambda _: N
     from pymacaron_ci.images.docker_engine import DockerBuilder
 
     return DockerBuilder(recipe, progress)
+
+
+def layered_builder(recipe: Recipe, progress: Callable[[str], None] = lambda _: None) -> Builder:
+    """Without an engine, on a base image that lies in a registry."""
+    from pymacaron_ci.images.layered import LayeredBuilder
+
+    return LayeredBuilder(recipe, progress)
 
 
 def engine_is_missing(recipe: Recipe) -> str | None:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from pymacaron_ci.errors import BuildError
@@ -83,9 +84,12 @@ def ensure(
         if marker.exists():
             return python
         shutil.rmtree(folder, ignore_errors=True)
-        environment = _environment(environ)
-        _run(
-            [_base_python(), "-I", "-m", "venv", "--without-pip", str(folder)], environment, timeout
+        environment = allowed(environ)
+        run(
+            [_base_python(), "-I", "-m", "venv", "--without-pip", str(folder)],
+            environment,
+            timeout,
+            what="making a Python environment",
         )
         site = site_packages(python)
         _link(site, paths, over)
@@ -96,7 +100,7 @@ def ensure(
             flags += [str(wheel.resolve()) for wheel in wheels]
             command = _installer(python, site, environ, environment, timeout)
             folder_of_first = requirements[0].resolve().parent if requirements else folder
-            _run([*command, *flags], environment, timeout, cwd=folder_of_first)
+            run([*command, *flags], environment, timeout, cwd=folder_of_first)
         _write_scripts(site, python)
         marker.touch()  # last: a folder without it is made anew
     return python
@@ -150,7 +154,8 @@ def _lock(file: Path) -> Iterator[None]:
         yield
 
 
-def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+def allowed(environ: Mapping[str, str]) -> dict[str, str]:
+    """What an installer gets of the run's environment."""
     kept = {name: value for name, value in environ.items() if _ALLOWED.fullmatch(name)}
     return kept | {
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
@@ -177,8 +182,8 @@ def _installer(
     if uv and not _has_own_index(environ):  # uv doesn't read pip's settings
         return [uv, "pip", "install", "-q", "--no-config", "--python", str(python)]
     # --target, not `pip --python`, which starts pip twice; it also passes PEP 668 interpreters.
-    pip = _pip(environment, timeout)
-    return [*pip, "install", "-q", "--no-user", "--no-compile", "--target", str(site)]
+    pip = find_pip(environment, timeout)
+    return [*pip.command, "install", "-q", "--no-user", "--no-compile", "--target", str(site)]
 
 
 def _has_own_index(environ: Mapping[str, str]) -> bool:
@@ -193,7 +198,20 @@ def _has_own_index(environ: Mapping[str, str]) -> bool:
     return any(file.exists() for file in files)
 
 
-def _pip(environment: Mapping[str, str], timeout: float) -> list[str]:
+@dataclass(frozen=True)
+class Pip:
+    """An interpreter that can run pip, out of `wheel` where it isn't installed."""
+
+    interpreter: str
+    wheel: str | None
+
+    @property
+    def command(self) -> list[str]:
+        run = [self.wheel + "/pip"] if self.wheel else ["-m", "pip"]
+        return [self.interpreter, "-I", *run]  # a wheel runs as it is, not unpacked
+
+
+def find_pip(environment: Mapping[str, str], timeout: float = 60) -> Pip:
     find = (
         "import importlib.util as u, pathlib as p\n"
         "if u.find_spec('pip'): print('pip')\n"
@@ -212,23 +230,22 @@ def _pip(environment: Mapping[str, str], timeout: float) -> list[str]:
             check=False,
         )
         found = done.stdout.strip()
-        if done.returncode == 0 and found == "pip":
-            return [interpreter, "-I", "-m", "pip"]
         if done.returncode == 0:
-            return [interpreter, "-I", f"{found}/pip"]  # a wheel runs as it is, not unpacked
+            return Pip(interpreter, None if found == "pip" else found)
     raise BuildError(
         f"{_base_python()} has neither pip nor ensurepip",
         hint="install python3-pip or python3-venv, or uv",
     )
 
 
-def _run(
+def run(
     command: Sequence[str],
     environment: Mapping[str, str],
     timeout: float,
     cwd: Path | None = None,
+    what: str = "installing Python packages",
 ) -> None:
-    what = "installing Python packages" if cwd else "making a Python environment"
+    """Runs an installer's command; BuildError with its last lines when it fails."""
     try:
         done = subprocess.run(
             command,

@@ -29,6 +29,11 @@ class Wheel:
     name: str
     version: str
     content: bytes
+    metadata: str
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
 
 
 def build(
@@ -41,7 +46,8 @@ def build(
     version = _version(folder / packages[0])
     files = dict(_package_files(folder, packages))
     info = f"{name}-{version}.dist-info"
-    files[f"{info}/METADATA"] = _metadata(project, name, version).encode()
+    metadata = _metadata(project, name, version)
+    files[f"{info}/METADATA"] = metadata.encode()
     files[f"{info}/WHEEL"] = (
         b"Wheel-Version: 1.0\nGenerator: pymacaron-ci\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     )
@@ -50,7 +56,12 @@ def build(
         files[f"{info}/entry_points.txt"] = "\n".join(["[console_scripts]", *lines, ""]).encode()
     record = [f"{path},{_hash(content)},{len(content)}" for path, content in sorted(files.items())]
     files[f"{info}/RECORD"] = "\n".join([*record, f"{info}/RECORD,,", ""]).encode()
-    return Wheel(name=f"{name}-{version}-py3-none-any.whl", version=version, content=_zip(files))
+    return Wheel(
+        name=f"{name}-{version}-py3-none-any.whl",
+        version=version,
+        content=_zip(files),
+        metadata=metadata,
+    )
 
 
 def find_sources() -> Path:

@@ -6,7 +6,7 @@ For services with a Dockerfile of their own or a Dockerfile.extra, and where it 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import IO, Any
@@ -113,7 +113,7 @@ class DockerBuilder:
         except docker.errors.ImageNotFound:
             self._progress(f"pulling {base}")
             try:
-                _pull(client, base, self._recipe.environ)
+                self._pull(client, base)
             except docker.errors.APIError as error:
                 raise BuildError(
                     f"the base image {base} can't be pulled: {error.explanation}",
@@ -126,11 +126,16 @@ class DockerBuilder:
             client.images.get(cache)
         except docker.errors.ImageNotFound:
             try:
-                _pull(client, cache, self._recipe.environ)
+                self._pull(client, cache)
             except docker.errors.APIError:
                 return []  # the first push, or no permission to read: slower, not wrong
             self._progress(f"using the packages of {cache}")
         return [cache]
+
+    def _pull(self, client: docker.DockerClient, reference: str) -> None:
+        repository, tag = registry.split(reference)
+        login = self._recipe.login(_host(reference))
+        client.images.pull(repository, tag=tag, auth_config=_auth(login) if login else None)
 
     def _write(self, entries: Iterable[context.Entry], file: IO[bytes]) -> None:
         context.write_tar(entries, file, created=self._recipe.source.created)
@@ -169,7 +174,7 @@ class DockerBuilder:
 
     def _push(self, client: docker.DockerClient, image: Image) -> str:
         digest, layers, sent = "", set(), set()
-        login = logins.find(_host(image.repository), self._recipe.environ)
+        login = self._recipe.login(_host(image.repository))
         answers = client.api.push(
             image.repository,
             image.tag,
@@ -238,21 +243,13 @@ def _network(client: docker.DockerClient) -> str | None:
 
 
 def _host(reference: str) -> str:
-    return registry.parse(reference.split("@")[0]).host
+    return registry.parse(registry.split(reference)[0]).host
 
 
 def _auth(login: logins.Login) -> dict[str, str]:
     if login.identity_token:
         return {"identitytoken": login.identity_token}
     return {"username": login.user, "password": login.password}
-
-
-def _pull(client: docker.DockerClient, reference: str, environ: Mapping[str, str]) -> None:
-    login = logins.find(_host(reference), environ)
-    repository, _, tag = reference.rpartition(":")
-    if not repository or "/" in tag or "@" in reference:
-        repository, tag = reference, "" if "@" in reference else "latest"
-    client.images.pull(repository, tag=tag or None, auth_config=_auth(login) if login else None)
 
 
 def _build_error(text: str, lines: list[str]) -> BuildError:

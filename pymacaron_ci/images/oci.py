@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Protocol, cast
 
 from pymacaron_ci.context import Entry, write_tar
 
@@ -109,8 +109,18 @@ def make_layer(
     )
 
 
+class Described(Protocol):
+    """What an image's configuration tells of a layer."""
+
+    @property
+    def diff_id(self) -> str: ...
+
+    @property
+    def made_by(self) -> str: ...
+
+
 def image_config(
-    layers: Sequence[Layer],
+    layers: Sequence[Described],
     runtime: Mapping[str, Any],
     *,
     created: int,
@@ -152,4 +162,16 @@ def manifest(
             "annotations": dict(annotations),
         },
         MANIFEST,
+    )
+
+
+def index(manifests: Sequence[Mapping[str, Any]], annotations: Mapping[str, str]) -> Blob:
+    return json_blob(
+        {
+            "schemaVersion": 2,
+            "mediaType": INDEX,
+            "manifests": list(manifests),
+            "annotations": dict(annotations),
+        },
+        INDEX,
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pymacaron_ci import context, runtime_wheel
+from pymacaron_ci.images.logins import Login
+from pymacaron_ci.images.logins import find as find_login
 from pymacaron_ci.images.oci import rfc3339
 from pymacaron_ci.model import Release, Secret, Source
 
@@ -33,6 +35,13 @@ class Recipe:
     with_async: bool = False
     include_links: tuple[str, ...] = ()
     forbidden: tuple[Secret, ...] = ()
+    platforms: tuple[str, ...] = ("linux/amd64",)
+    upgrade: bool = False  # resolve the packages anew, even where the registry has them
+    cloud_login: Callable[[str], Login | None] = lambda _: None
+
+    def login(self, host: str) -> Login | None:
+        """The log-in for a registry: what the user set, else what the cloud's credentials give."""
+        return find_login(host, self.environ) or self.cloud_login(host)
 
     @property
     def base_image(self) -> str:
@@ -42,7 +51,7 @@ class Recipe:
     def command(self) -> list[str]:
         """PID 1. gunicorn takes its address from PORT by itself: no shell stands between."""
         if self.with_async:
-            return ["python", "-m", "pymacaron.supervise"]
+            return ["python3", "-m", "pymacaron.supervise"]
         return ["gunicorn", "--config", "python:pymacaron.gunicorn", "server:app"]
 
     @property

@@ -1,17 +1,19 @@
-"""The conversation with a container registry (OCI distribution 1.1). HTTPS, except on loopback."""
+"""A repository in a container registry: blobs and manifests (OCI distribution 1.1)."""
 
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, Any
 from urllib.parse import urljoin
 
 import requests
 
 from pymacaron_ci.errors import BuildError
+from pymacaron_ci.images.logins import Login
 from pymacaron_ci.images.oci import (
     DOCKER_INDEX,
     DOCKER_MANIFEST,
@@ -20,21 +22,15 @@ from pymacaron_ci.images.oci import (
     Blob,
     digest_of,
 )
+from pymacaron_ci.images.wire import Interrupted, Name, Wire
+from pymacaron_ci.waiting import Clock
 
 _ACCEPT = ", ".join((MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_INDEX))
-_LOOPBACK = re.compile(r"(127\.\d+\.\d+\.\d+|localhost|\[::1\])(:\d+)?")
-_TIMEOUT = (10, 120)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Name:
-    """A repository as its registry knows it."""
-
-    host: str
-    path: str
-
-    def __str__(self) -> str:
-        return f"{self.host}/{self.path}"
+_MANIFEST_LIMIT = 4 << 20
+_MONOLITHIC = 4 << 20  # larger blobs go in chunks, so that a break costs one of them
+_CHUNK = 16 << 20
+_PIECE = 1 << 20
+_UPLOAD_TRIES = 6
 
 
 def parse(repository: str) -> Name:
@@ -50,94 +46,241 @@ def parse(repository: str) -> Name:
     return Name(host=host, path=path)
 
 
-class Repository:
-    """One repository; nothing is sent that is there already, and every digest is checked."""
+def split(image: str) -> tuple[str, str]:
+    """(repository, tag or digest) of an image's name; the tag is `latest` where none is given."""
+    named, at, digest = image.partition("@")
+    head, colon, tag = named.rpartition(":")
+    if not colon or "/" in tag:
+        head, tag = named, "latest"
+    return head, digest if at else tag
 
-    def __init__(self, name: Name, session: requests.Session | None = None) -> None:
+
+class Repository:
+    """Nothing is sent that is there already, and every digest is checked in both directions."""
+
+    def __init__(
+        self,
+        name: Name,
+        login: Callable[[], Login | None] = lambda: None,
+        clock: Clock | None = None,
+    ) -> None:
         self.name = name
-        scheme = "http" if _LOOPBACK.fullmatch(name.host) else "https"
-        self._root = f"{scheme}://{name.host}/v2/{name.path}/"
-        self._session = session or requests.Session()
+        self._wire = Wire(name, login, clock)
 
     def has(self, digest: str) -> bool:
-        return self._ask("HEAD", f"blobs/{digest}", allowed=(200, 404)).status_code == 200
+        return self._wire.ask("HEAD", f"blobs/{digest}", allowed=(200, 404)).status_code == 200
+
+    def push_all(self, blobs: Iterable[Blob], at_once: int = 4) -> int:
+        """Sends the missing ones side by side; how many bytes were sent."""
+        with ThreadPoolExecutor(at_once) as pool:
+            sent = pool.map(lambda blob: blob.size if self.push(blob) else 0, blobs)
+            return sum(sent)
 
     def push(self, blob: Blob) -> bool:
-        """Sends the blob unless the registry has it; whether it was sent."""
+        """Sends a blob unless the registry has it; whether it was sent."""
         if self.has(blob.digest):
             return False
-        begun = self._ask("POST", "blobs/uploads/", allowed=(202,))
-        place = urljoin(self._root, begun.headers["Location"])
-        joined = "&" if "?" in place else "?"
-        with blob.open() as stream:
-            self._ask(
-                "PUT",
-                f"{place}{joined}digest={blob.digest}",
-                allowed=(201,),
-                data=stream if blob.size else b"",
-                headers={
-                    "Content-Type": "application/octet-stream",
-                    "Content-Length": str(blob.size),
-                },
-            )
-        return True
+        last = ""
+        place, start = "", 0
+        for attempt in range(_UPLOAD_TRIES):
+            if attempt:
+                self._wire.pause(attempt)
+                place, start = self._resume(place)
+            try:
+                place = place or self._begin()
+                self._upload(blob, place, start)
+            except Interrupted as broken:
+                last, place = str(broken), broken.place
+                continue
+            return True
+        raise BuildError(
+            f"the registry {self.name.host} breaks off the upload of {blob.digest[:19]}: {last}",
+            hint="nothing was published; the next run sends only what is missing",
+        )
 
-    def push_manifest(self, manifest: Blob, tag: str) -> str:
-        """The digest as the registry answers it, which must be ours."""
-        if isinstance(manifest.content, bytes):
-            answer = self._ask(
-                "PUT",
-                f"manifests/{tag}",
-                allowed=(201,),
-                data=manifest.content,
-                headers={"Content-Type": manifest.media_type},
+    def mount(self, digest: str, source: Name) -> bool:
+        """Takes a blob over from another repository of the same registry, where that is allowed."""
+        if source.host != self.name.host:
+            return False
+        query = f"blobs/uploads/?mount={digest}&from={source.path}"
+        try:
+            answer = self._wire.ask("POST", query, allowed=(201, 202, 404, 405))
+        except BuildError:  # no right to read the other one: then it is sent
+            return False
+        return answer.status_code == 201
+
+    def push_manifest(self, manifest: Blob, reference: str) -> str:
+        """Publishes it under a tag (or its digest); the digest, as the registry answers it."""
+        with manifest.open() as stream:
+            content = stream.read()
+        answer = self._wire.ask(
+            "PUT",
+            f"manifests/{reference}",
+            allowed=(201,),
+            data=lambda: content,
+            headers={"Content-Type": manifest.media_type},
+        )
+        told = answer.headers.get("Docker-Content-Digest")
+        if told is None:
+            published = self.manifest(manifest.digest)
+            told = published.digest if published else "nothing"
+        if told != manifest.digest:
+            raise BuildError(
+                f"{self.name} stored {told} when it was sent {manifest.digest}",
+                hint="the registry, or a proxy before it, changes what it is sent",
             )
-            told = answer.headers.get("Docker-Content-Digest", manifest.digest)
-            if told != manifest.digest:
-                raise BuildError(f"{self.name} answered the digest {told} for {manifest.digest}")
         return manifest.digest
 
     def manifest(self, reference: str) -> Blob | None:
         """The manifest or index under a tag or digest; None where there is none."""
-        answer = self._ask(
+        answer = self._wire.ask(
             "GET", f"manifests/{reference}", allowed=(200, 404), headers={"Accept": _ACCEPT}
         )
         if answer.status_code == 404:
             return None
-        digest = digest_of(answer.content)
-        if reference.startswith("sha256:") and reference != digest:
-            raise BuildError(f"{self.name} answered {digest} when asked for {reference}")
+        content = answer.content
+        if len(content) > _MANIFEST_LIMIT:
+            raise BuildError(f"{self.name} has a manifest of {len(content)} bytes: {reference}")
+        digest = digest_of(content)
+        wanted = reference if reference.startswith("sha256:") else None
+        told = answer.headers.get("Docker-Content-Digest")
+        for claim in (wanted, told):
+            if claim and claim.startswith("sha256:") and claim != digest:
+                raise BuildError(f"{self.name} answered {digest} as {claim}")
         media_type = answer.headers.get("Content-Type", MANIFEST).split(";")[0]
-        return Blob(
-            digest=digest, size=len(answer.content), media_type=media_type, content=answer.content
-        )
+        return Blob(digest=digest, size=len(content), media_type=media_type, content=content)
+
+    def referrers(self, digest: str) -> Blob | None:
+        """The index of what refers to an image; None where the registry doesn't know of such."""
+        answer = self._wire.ask("GET", f"referrers/{digest}", allowed=(200, 400, 404, 405))
+        if answer.status_code != 200 or INDEX not in answer.headers.get("Content-Type", ""):
+            return None
+        content = answer.content
+        return Blob(digest=digest_of(content), size=len(content), media_type=INDEX, content=content)
 
     def fetch(self, digest: str) -> bytes:
         """A small blob (a configuration), checked."""
-        content = self._ask("GET", f"blobs/{digest}", allowed=(200,)).content
-        if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
-            raise BuildError(f"{self.name} answered other bytes than {digest}")
-        return content
+        with tempfile.TemporaryFile() as file:
+            self.download(digest, file)
+            file.seek(0)
+            return file.read()
 
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        *,
-        allowed: tuple[int, ...],
-        data: Any = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> requests.Response:
-        try:
-            answer = self._session.request(
-                method, urljoin(self._root, path), data=data, headers=headers, timeout=_TIMEOUT
+    def download(self, digest: str, file: IO[bytes]) -> int:
+        """A blob into a file, checked; goes on where a broken connection ended."""
+        done, hashed, last = 0, hashlib.sha256(), ""
+        for attempt in range(_UPLOAD_TRIES):
+            if attempt:
+                self._wire.pause(attempt)
+            headers = {"Range": f"bytes={done}-"} if done else {}
+            answer = self._wire.ask(
+                "GET", f"blobs/{digest}", allowed=(200, 206), headers=headers, stream=True
             )
-        except requests.RequestException as error:
-            raise BuildError(f"the registry {self.name.host} does not answer: {error}") from error
-        if answer.status_code not in allowed:
-            raise BuildError(
-                f"the registry {self.name.host} refused {method} of {self.name.path} "
-                f"({answer.status_code})",
-                details=answer.text.splitlines()[:5],
-            )
-        return answer
+            if done and answer.status_code == 200:  # ranges are no must for a registry
+                file.seek(0)
+                file.truncate()
+                done, hashed = 0, hashlib.sha256()
+            try:
+                for piece in answer.iter_content(_PIECE):
+                    file.write(piece)
+                    hashed.update(piece)
+                    done += len(piece)
+            except requests.RequestException as error:
+                last = str(error)[:200]
+                continue
+            finally:
+                answer.close()
+            if f"sha256:{hashed.hexdigest()}" != digest:
+                raise BuildError(
+                    f"{self.name} answered other bytes than {digest}",
+                    hint="the registry's storage, or a proxy before it, is damaged",
+                )
+            return done
+        raise BuildError(f"the registry {self.name.host} breaks off the download: {last}")
+
+    def _begin(self) -> str:
+        answer = self._wire.ask("POST", "blobs/uploads/", allowed=(202,))
+        return urljoin(self._wire.root, answer.headers["Location"])
+
+    def _upload(self, blob: Blob, place: str, start: int) -> None:
+        """Raises Interrupted, which carries the place to go on at."""
+        if blob.size > _MONOLITHIC:
+            while start < blob.size:
+                end = min(start + _CHUNK, blob.size)
+                place = self._step(
+                    "PATCH",
+                    place,
+                    allowed=(202,),
+                    data=_part(blob, start, end),
+                    headers={
+                        "Content-Type": "application/octet-stream",
+                        "Content-Range": f"{start}-{end - 1}",
+                        "Content-Length": str(end - start),
+                    },
+                )
+                start = end
+        joined = "&" if "?" in place else "?"
+        self._step(
+            "PUT",
+            f"{place}{joined}digest={blob.digest}",
+            allowed=(201,),
+            data=_part(blob, start, blob.size),
+            headers={
+                "Content-Type": "application/octet-stream",
+                "Content-Length": str(blob.size - start),
+            },
+        )
+
+    def _step(self, method: str, place: str, **options: Any) -> str:
+        answer = self._wire.ask(method, place, once=True, **options)
+        told = answer.headers.get("Docker-Content-Digest")
+        if method == "PUT" and told and f"digest={told}" not in place:
+            raise BuildError(f"{self.name} stored {told}, which is not what it was sent")
+        return urljoin(self._wire.root, answer.headers.get("Location", place))
+
+    def _resume(self, place: str) -> tuple[str, int]:
+        """(where to go on, from which byte); ("", 0) where it must begin anew."""
+        if not place:
+            return "", 0
+        place = place.split("&digest=")[0].split("?digest=")[0]
+        answer = self._wire.ask("GET", place, allowed=(204, 202, 200, 400, 401, 403, 404, 405, 416))
+        reached = answer.headers.get("Range", "").rpartition("-")[2]
+        if answer.status_code != 204 or not reached.isdigit():
+            return "", 0
+        start = int(reached) + 1 if int(reached) else 0
+        return urljoin(self._wire.root, answer.headers.get("Location", place)), start
+
+
+def _part(blob: Blob, start: int, end: int) -> Callable[[], _Window]:
+    return lambda: _Window(blob, start, end)
+
+
+class _Window:
+    """A part of a blob as a request's body; never in memory as a whole."""
+
+    def __init__(self, blob: Blob, start: int, end: int) -> None:
+        self._stream = blob.open()
+        self._stream.seek(start)
+        self._left = self._length = end - start
+
+    def __len__(self) -> int:
+        return self._length
+
+    def read(self, size: int = -1) -> bytes:
+        if not self._left:
+            self._stream.close()
+            return b""
+        piece = self._stream.read(self._left if size < 0 else min(size, self._left))
+        self._left -= len(piece)
+        return piece
+
+
+def save(blob: Mapping[str, Any], repository: Repository, folder: Path) -> Blob:
+    """A blob of another repository as a file here."""
+    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+        size = repository.download(str(blob["digest"]), file)
+    return Blob(
+        digest=str(blob["digest"]),
+        size=size,
+        media_type=str(blob["mediaType"]),
+        content=Path(file.name),
+    )

@@ -60,7 +60,7 @@ class SourceBuilder:
         if self._manifest is None:
             raise RuntimeError("push() before build()")
         repository = registry.Repository(registry.parse(image.repository))
-        sent = sum(blob.size for blob in self._blobs if repository.push(blob))
+        sent = repository.push_all(self._blobs)
         digest = repository.push_manifest(self._manifest, image.tag)
         self._progress(f"{sent / 1000:.0f} kB sent")
         return replace(image, digest=digest)

@@ -18,6 +18,7 @@ _MARKS = {
 }
 _MOST_ROWS = 200  # keeps a summary readable, and far below what GitHub takes
 _LONGEST = 2000
+_FEW = 5
 
 
 def text(value: str) -> str:
@@ -71,8 +72,7 @@ def _parts(report: Report, plan: Plan | None, repository: str) -> Iterator[str]:
     yield from _tests(report.failures)
     if plan and report.status in ("planned", "unchanged"):
         yield from _plan(plan)
-    if report.notes:
-        yield "\n".join(f"- {text(note)}" for note in report.notes) + "\n"
+    yield from _notes(report.notes)
     if step := next_step(report):
         yield f"**Next:** {step}\n"
 
@@ -131,6 +131,15 @@ def _tests(failures: Sequence[TestResult]) -> Iterator[str]:
         yield f"{block(failure.message)}</details>\n"
 
 
+def _notes(notes: Sequence[str]) -> Iterator[str]:
+    """A few are sentences; many are somebody's log."""
+    if len(notes) > _FEW:
+        shown = block("\n".join(notes))
+        yield f"<details><summary>Details</summary>\n\n{shown}</details>\n"
+    elif notes:
+        yield "\n".join(f"- {text(note)}" for note in notes) + "\n"
+
+
 def _plan(plan: Plan) -> Iterator[str]:
     yield "### Plan\n"
     if not plan.phases:
@@ -165,12 +174,13 @@ def next_step(report: Report) -> str:
         )
     if report.status == "stopped":
         return "run the job again: it goes on from what is there."
+    serving = "the former release serves" if report.previous else "nothing new is live"
     return {
         2: "mend the lines above and push; `pymacaron-ci validate` tells the same on your machine.",
         3: "set the secrets in the repository's or environment's settings, and hand each to the "
         "step by a line in its `env:`.",
         4: "nothing was deployed; mend it and push.",
-        5: "the former release serves; mend it, then run the job again.",
-        6: "the former release serves; mend what the proof found, then push.",
-        70: "the former release serves; see what it waited for, then run the job again.",
+        5: f"{serving}; mend it, then run the job again.",
+        6: f"{serving}; mend what the proof found, then push.",
+        70: f"{serving}; see what it waited for, then run the job again.",
     }.get(report.exit_code, "")

@@ -80,7 +80,7 @@ class HttpChecks:
                 seen = 0
                 return Pending(f"/version tells {found or 'no release'}, not {release.id}")
             seen += 1
-            return Ready(None) if seen >= STEADY else Pending("/version does not answer steadily")
+            return Ready(None) if seen >= STEADY else Pending()
 
         try:
             for what, probe in (("/ping", ping), ("/version", steady)):

@@ -56,8 +56,10 @@ class Prepared:
     source: Source
 
     @property
-    def cache(self) -> Path:
-        return cache_folder(self.inputs.folder)
+    def environments(self) -> Path:
+        """Where packages are installed for tests; the simulator's own, so that it finds them."""
+        given = self.inputs.simulator_state
+        return (given.absolute() if given else simulator_state(self.inputs.folder)) / "environments"
 
 
 def cache_folder(folder: Path) -> Path:
@@ -199,13 +201,14 @@ def _world(prepared: Prepared) -> worlds.World:
         forbidden=prepared.secrets,
     )
     if inputs.simulate:
-        return worlds.simulated(
-            config,
-            recipe,
-            state=inputs.simulator_state or simulator_state(inputs.folder),
-            environ=inputs.environ,
-            progress=inputs.reporter.progress,
-        )
+        with inputs.reporter.stage("Start the simulated clouds"):
+            return worlds.simulated(
+                config,
+                recipe,
+                state=inputs.simulator_state or simulator_state(inputs.folder),
+                environ=inputs.environ,
+                progress=inputs.reporter.progress,
+            )
     return worlds.real(
         config,
         recipe,
@@ -232,7 +235,7 @@ def _checks(prepared: Prepared, release: Release, stack: ExitStack) -> HttpCheck
     bed = TestBed(
         files=place,
         python=lambda: test_bed.interpreter(
-            place(), prepared.cache / "envs", inputs.environ, inputs.reporter.progress
+            place(), prepared.environments, inputs.environ, inputs.reporter.progress
         ),
         secrets=prepared.secrets,
         token=lambda: test_bed.token(prepared.config, prepared.secrets),

@@ -59,8 +59,8 @@ def interpreter(
     progress: Callable[[str], None],
 ) -> Path:
     """An interpreter that has the service's requirements, its tests', pytest and the runtime."""
-    requirements = [f for f in (files / "requirements.txt",) if f.is_file()]
-    requirements += [files / name for name in TEST_REQUIREMENTS if (files / name).is_file()]
+    needed = [f for f in (files / "requirements.txt",) if f.is_file()]
+    for_tests = [files / name for name in TEST_REQUIREMENTS if (files / name).is_file()]
     with tempfile.TemporaryDirectory(prefix="pymacaron-wheel-") as name:
         ours = Path(name) / "pymacaron-test-requirements.txt"
         ours.write_text(OUR_REQUIREMENTS, encoding="utf-8")
@@ -69,8 +69,10 @@ def interpreter(
             wheel = runtime_wheel.build()
             wheels.append(Path(name) / wheel.name)
             wheels[0].write_bytes(wheel.content)
+        # What the service needs is what the simulator's instances need: installed once.
+        service = installer.ensure(cache, needed, wheels=wheels, environ=environ, progress=progress)
         return installer.ensure(
-            cache, [*requirements, ours], wheels=wheels, environ=environ, progress=progress
+            cache, [*for_tests, ours], over=service, environ=environ, progress=progress
         )
 
 

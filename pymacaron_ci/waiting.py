@@ -63,10 +63,9 @@ def wait_for(
         answer = probe()
         if isinstance(answer, Ready):
             return answer.value
-        if answer.text != state:
+        if answer.text and answer.text != state:
             state = answer.text
-            if state:
-                progress(state)
+            progress(state)
         left = timeout - (clock.now() - start)
         if left <= 0:
             last = f"; last seen: {state}" if state else ""

@@ -45,11 +45,17 @@ def to_datetime(e: float) -> datetime:
 
 
 def get_container_version() -> str:
-    """The version of the image this process runs in; `local` outside of one."""
-    try:
-        return VERSION_FILE.read_text(encoding="utf-8").strip()
-    except OSError:
-        return "local"
+    """The version of the image this process runs in; `local` outside of one.
+
+    A simulated cloud without containers runs an image's files in another folder, as a release.
+    """
+    beside = [Path("VERSION")] if os.environ.get("PYM_RELEASE") else []
+    for file in (VERSION_FILE, *beside):
+        try:
+            return file.read_text(encoding="utf-8").strip()
+        except OSError:
+            continue
+    return "local"
 
 
 def get_app_name() -> str:

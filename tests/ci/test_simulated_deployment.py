@@ -173,18 +173,42 @@ def test_a_second_release_replaces_the_first_and_can_be_rolled_back(deployed: Se
 
 
 # Where a run is killed: as soon as it has said this.
-MOMENTS = ("Push the image", "Staging: ", "Staging: prove it", "Live: ", "Live: prove it", "Finish")
+PUSH, STAGING, STAGED = "Push the image", "Staging: add", "Staging: prove"
+CANDIDATE, LIVE, PROVING, FINISH = "Candidate: add", "Live: send", "Live: prove", "Finish: mark"
+KILLS = [
+    *((moment, signal.SIGKILL) for moment in (PUSH, STAGING, STAGED, CANDIDATE, LIVE, PROVING)),
+    (FINISH, signal.SIGKILL),
+    (STAGED, signal.SIGINT),
+    (LIVE, signal.SIGINT),
+    (PROVING, signal.SIGTERM),
+    (FINISH, signal.SIGTERM),
+]
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.fixture(scope="module")
+def quick(deployed: Service) -> Service:
+    """The deployed service with one acceptance test: what is killed here is the run."""
+    for test in (deployed.folder / "testaccept").glob("test_*.py"):
+        test.unlink()
+    (deployed.folder / "testaccept" / "test_ping.py").write_text(
+        "from pymacaron.test import PyMacaronTestCase\n"
+        "class Ping(PyMacaronTestCase):\n"
+        "    def test_ping(self): self.assertHasPing()\n",
+        encoding="utf-8",
+    )
+    deployed.tool("deploy", "--simulate", "--no-unittest")
+    return deployed
+
+
+@pytest.mark.parametrize(("moment", "signum"), KILLS)
 def test_a_killed_run_leaves_live_serving_and_the_next_one_converges(
-    deployed: Service, moment: str, signum: signal.Signals
+    quick: Service, moment: str, signum: signal.Signals
 ) -> None:
+    deployed = quick
     before = deployed.live_release()
-    deployed.release(1000 + MOMENTS.index(moment) * 10 + signum)
+    deployed.release(1000 + KILLS.index((moment, signum)))
     with subprocess.Popen(
-        deployed.command("deploy", "--simulate"),
+        deployed.command("deploy", "--simulate", "--no-unittest"),
         env=deployed.environment(),
         cwd=deployed.folder,
         stdout=subprocess.PIPE,
@@ -204,9 +228,9 @@ def test_a_killed_run_leaves_live_serving_and_the_next_one_converges(
     assert code == (128 + signum if signum != signal.SIGKILL else -signum), text
     # Proven before the signal came: then it is the new one that serves, as the report said.
     serving = deployed.live_release()
-    if signum != signal.SIGKILL and moment != "Finish":
+    if signum != signal.SIGKILL and moment != FINISH:
         assert serving == before, text
-    deployed.tool("deploy", "--simulate")
+    deployed.tool("deploy", "--simulate", "--no-unittest")
     status = deployed.status()
     assert status["release"]["id"] == deployed.live_release()
     assert "nothing to do" in deployed.tool("deploy", "--simulate")

@@ -424,6 +424,7 @@ ROUTES: Sequence[tuple[str, str, str]] = (
     ("cloudresourcemanager", r"/v1/projects/[^/]+(:\w+)?$", "cloudresourcemanager.v1"),
     ("sts", r"/v1/token$", "sts.v1"),
     ("logging", r"/v2/entries:list$", "logging.v2"),
+    ("orgpolicy", r"/v2/projects/[^/]+/policies/", "orgpolicy.v2"),
 )
 
 

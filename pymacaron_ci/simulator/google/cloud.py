@@ -14,6 +14,7 @@ from pymacaron_ci.simulator.google.api import GoogleApi
 from pymacaron_ci.simulator.google.login import Login
 from pymacaron_ci.simulator.google.logs import Logs
 from pymacaron_ci.simulator.google.lookups import ArtifactRegistry, ResourceManager, ServiceUsage
+from pymacaron_ci.simulator.google.policies import OrganisationPolicies
 from pymacaron_ci.simulator.google.projects import Projects
 from pymacaron_ci.simulator.google.secrets import SecretManager
 from pymacaron_ci.simulator.google.tokens import TokenDesk
@@ -75,6 +76,7 @@ class GoogleCloud:
             self.secrets,
             ResourceManager(self.projects),
             ServiceUsage(self.projects),
+            OrganisationPolicies(self.projects),
             ArtifactRegistry(self.projects, images.store),
             Login(self.projects, self.tokens),
             Logs(self.projects, self.rollouts.records, runner),

@@ -146,11 +146,14 @@ class Phase:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a deployment would do. No phases: the release is live and proven already."""
+    """What a deployment would do. No phases: the release is live and proven already.
+
+    `prepare` comes before the image is made, and stays: what the push itself needs."""
 
     target: str
     release: Release
     phases: tuple[Phase, ...]
+    prepare: tuple[Step, ...] = ()
     current: Release | None = None
     url: str | None = None
     notes: tuple[str, ...] = ()

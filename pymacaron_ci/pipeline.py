@@ -80,6 +80,9 @@ def run(job: Job) -> Report:
         job.reporter.planned(plan)
         if not plan.phases:
             return _report(plan, "unchanged")
+        for step in plan.prepare:
+            with job.reporter.stage(f"Prepare: {step}"):
+                job.target.apply(step, job.release)
         release = job.release if job.release.kept else _make(job)
     except (Failure, Stopped) as failure:
         return _failed(job, plan, failure, "stopped" if isinstance(failure, Stopped) else "failed")

@@ -99,6 +99,28 @@ class CloudRun:
         targets=HERE,
         example=False,
     )
+    gcp_check_callers: bool = option(
+        default=True,
+        help="false: a public service is public because Cloud Run does not check its callers, "
+        "in the place of a policy that names everybody, which some organisations forbid",
+        targets=HERE,
+        example=False,
+    )
+    gcp_secrets: Mapping[str, str] = option(
+        default={},
+        help="environment variables that Cloud Run fills from Secret Manager: `secret:version`, "
+        "or `secret` for the version that is the latest when it is deployed",
+        targets=HERE,
+        rule={
+            "keysrules": {"type": "string", "regex": r"[A-Za-z_][A-Za-z0-9_]*"},
+            "valuesrules": {
+                "type": "string",
+                "regex": r"(projects/[a-z0-9.:-]+/secrets/)?[A-Za-z0-9_-]{1,255}"
+                r"(:([1-9][0-9]*|latest|[A-Za-z][A-Za-z0-9_-]*))?",
+            },
+        },
+        example={"DB_PASSWORD": "db-password:3"},
+    )
     gcp_startup_probe: str = option(
         default="/ping",
         help="path that must answer before a container gets requests",

@@ -6,7 +6,7 @@ a transient ApiError, and the caller looks at what is there before it tries agai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ RETRY_FOR = 90.0  # seconds that a read keeps trying
 LONGEST_WAIT = 60.0  # seconds of a Retry-After that are honoured
 
 Body = dict[str, Any]
+Query = Mapping[str, str] | Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,7 @@ class Endpoints:
     artifactregistry: str = "https://artifactregistry.googleapis.com"
     secretmanager: str = "https://secretmanager.googleapis.com"
     logging: str = "https://logging.googleapis.com"
+    orgpolicy: str = "https://orgpolicy.googleapis.com"
     container: str = "https://container.googleapis.com"
 
     @classmethod
@@ -84,7 +86,7 @@ class Http(Protocol):
         method: str,
         url: str,
         *,
-        params: Mapping[str, str] | None = None,
+        params: Query | None = None,
         json: Mapping[str, Any] | None = None,
         timeout: tuple[float, float] | None = None,
     ) -> Answer: ...
@@ -155,8 +157,9 @@ class GoogleSession:
         api: str,
         path: str,
         *,
-        query: Mapping[str, str] | None = None,
+        query: Query | None = None,
         post: Body | None = None,
+        method: str | None = None,
     ) -> Body:
         """A call that changes nothing, retried. `post`: the body, where reading is a POST."""
         start = not_before = self.clock.now()
@@ -166,10 +169,10 @@ class GoogleSession:
             if self.clock.now() < not_before:
                 return Pending()
             try:
-                method = "GET" if post is None else "POST"
-                return Ready(self.change(method, api, path, query=query, body=post))
+                verb = method or ("GET" if post is None else "POST")
+                return Ready(self.change(verb, api, path, query=query, body=post))
             except ApiError as error:
-                if not error.transient:
+                if not error.transient and error.status != "ABORTED":
                     raise
                 not_before = self.clock.now() + (error.retry_after or 0)
                 if not_before - start > RETRY_FOR:
@@ -186,7 +189,7 @@ class GoogleSession:
             most=8,
         )
 
-    def find(self, api: str, path: str, *, query: Mapping[str, str] | None = None) -> Body | None:
+    def find(self, api: str, path: str, *, query: Query | None = None) -> Body | None:
         """Like `read`, and None for what does not exist."""
         try:
             return self.read(api, path, query=query)
@@ -201,7 +204,7 @@ class GoogleSession:
         api: str,
         path: str,
         *,
-        query: Mapping[str, str] | None = None,
+        query: Query | None = None,
         body: Body | None = None,
     ) -> Body:
         """One call, sent once. The body never shows in an error: it may hold secrets."""
@@ -342,5 +345,6 @@ def _name(api: str) -> str:
         "artifactregistry": "Artifact Registry",
         "secretmanager": "Secret Manager",
         "logging": "Cloud Logging",
+        "orgpolicy": "Organization Policy",
         "container": "Kubernetes Engine",
     }.get(api, api)

@@ -9,7 +9,7 @@ from typing import Any
 from pymacaron_ci.errors import DeployError
 from pymacaron_ci.targets.cloud_run import state
 from pymacaron_ci.targets.cloud_run.state import Revision, Service
-from pymacaron_ci.targets.cloud_run.wanted import Wanted
+from pymacaron_ci.targets.cloud_run.wanted import Repository, SecretVersion, Wanted
 from pymacaron_ci.targets.gcp import ApiError, GoogleSession, finished
 from pymacaron_ci.waiting import Pending, Ready, wait_for
 
@@ -160,6 +160,50 @@ class Api:
 
         made: Service = self._until(what, attempt)
         return made
+
+    def validate(self, name: str, fields: Mapping[str, Any]) -> None:
+        """Asks whether Cloud Run would take a change. Raises ApiError if not."""
+        self._dry(
+            "PATCH", self._wanted.path(name), {"updateMask": ",".join(sorted(fields))}, fields
+        )
+
+    def validate_creation(self, name: str, body: Mapping[str, Any]) -> None:
+        self._dry("POST", f"{self._wanted.location}/services", {"serviceId": name}, body)
+
+    def pinned(self, secret: SecretVersion) -> SecretVersion:
+        """The version as a number, so that a rollback brings back the very value."""
+        if secret.version.isdigit():
+            return secret
+        found = self.session.read("secretmanager", f"v1/{secret.path(self._wanted.project)}")
+        number = state.short(found.get("name"))
+        return SecretVersion(name=secret.name, version=number or secret.version)
+
+    def create_repository(self, place: Repository) -> None:
+        """For images; one that is there already is fine."""
+        parent = f"projects/{place.project}/locations/{place.location}"
+
+        def attempt() -> Ready[None] | Pending:
+            if self.session.find("artifactregistry", f"v1/{parent}/repositories/{place.name}"):
+                return Ready(None)
+            try:
+                self.session.change(
+                    "POST",
+                    "artifactregistry",
+                    f"v1/{parent}/repositories",
+                    query={"repositoryId": place.name},
+                    body={"format": "DOCKER", "description": "images of PyMacaron services"},
+                )
+            except ApiError as error:
+                return self._again(error)
+            return Pending(f"creating {place.name}…")
+
+        self._until(f"creating the image repository {place.name}", attempt)
+
+    def _dry(
+        self, method: str, path: str, query: Mapping[str, str], body: Mapping[str, Any]
+    ) -> None:
+        query = {**query, "validateOnly": "true"}
+        self.session.read("run", f"v2/{path}", query=query, post=dict(body), method=method)
 
     def delete(self, name: str) -> None:
         def attempt() -> Ready[None] | Pending:

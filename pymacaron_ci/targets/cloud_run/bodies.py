@@ -8,7 +8,7 @@ from typing import Any
 from pymacaron_ci.model import Release, Secret
 from pymacaron_ci.targets.cloud_run import names
 from pymacaron_ci.targets.cloud_run.state import Service, Traffic, write_traffic
-from pymacaron_ci.targets.cloud_run.wanted import Place, Wanted
+from pymacaron_ci.targets.cloud_run.wanted import Place, SecretVersion, Wanted
 
 PORT = 8080
 REVISION_TARGET = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
@@ -47,8 +47,14 @@ def template(wanted: Wanted, place: Place, release: Release, revision: str) -> d
                 "image": str(release.image),
                 "ports": [{"containerPort": PORT}],
                 "env": [
-                    {"name": name, "value": _plain(value)}
-                    for name, value in sorted(environment(wanted, place, release).items())
+                    *(
+                        {"name": name, "value": _plain(value)}
+                        for name, value in sorted(environment(wanted, place, release).items())
+                    ),
+                    *(
+                        {"name": name, "valueSource": {"secretKeyRef": _reference(secret)}}
+                        for name, secret in sorted(wanted.secrets.items())
+                    ),
                 ],
                 # where resources are sent at all, an absent cpuIdle means false
                 "resources": {
@@ -157,6 +163,10 @@ def service_labels(wanted: Wanted, service: Service, release: Release) -> dict[s
 
 def _plain(value: str | Secret) -> str:
     return value.reveal() if isinstance(value, Secret) else value
+
+
+def _reference(secret: SecretVersion) -> dict[str, str]:
+    return {"secret": secret.name, "version": secret.version}
 
 
 def _startup_probe(wanted: Wanted) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pymacaron_ci.targets.cloud_run import names
 from pymacaron_ci.targets.cloud_run.state import Revision, Service, Traffic, of_release
 from pymacaron_ci.targets.cloud_run.steps import (
     AddRevision,
+    AskFirst,
     CreateService,
     MarkProven,
     RestoreTraffic,
@@ -120,7 +121,14 @@ def _staging(wanted: Wanted, staging: Seen) -> Phase:
     first: Step = AddRevision(service=wanted.staging, all_requests=True)
     if staging.service is None:
         first = CreateService(service=wanted.staging)
-    return Phase(name="staging", steps=(first, *_access(wanted, wanted.staging, staging)))
+    return Phase(
+        name="staging",
+        steps=(
+            AskFirst(service=wanted.live),
+            first,
+            *_access(wanted, wanted.staging, staging),
+        ),
+    )
 
 
 def _live(wanted: Wanted, live: Seen, mine: set[str]) -> tuple[Phase, ...]:
@@ -141,7 +149,6 @@ def _live(wanted: Wanted, live: Seen, mine: set[str]) -> tuple[Phase, ...]:
                 *(access if percent == 100 else ()),
                 ShiftTraffic(service=wanted.live, percent=percent),
             ),
-            proof="tests" if percent == 100 else "version",
         )
         for percent in steps
     ]
@@ -167,7 +174,12 @@ def _bring_back(wanted: Wanted, release: Release, live: Seen) -> tuple[Phase, ..
 
 
 def _access(wanted: Wanted, name: str, seen: Seen) -> tuple[Step, ...]:
-    step = SetAccess(service=name, public=wanted.public, ingress=wanted.ingress)
+    step = SetAccess(
+        service=name,
+        public=wanted.public,
+        ingress=wanted.ingress,
+        check_callers=wanted.check_callers,
+    )
     if seen.service is None:
         # a new service is private and is created with its ingress
         return (step,) if wanted.public else ()

@@ -13,6 +13,24 @@ class ServiceStep(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CreateRepository(Step):
+    """The repository of Artifact Registry that images are pushed to."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"create the image repository {self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskFirst(ServiceStep):
+    """Cloud Run's own judgement of the request that is to come, before anything changes."""
+
+    def __str__(self) -> str:
+        return f"ask whether Cloud Run would take the release for {self.service}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class CreateService(ServiceStep):
     """A service that does not exist; its first revision gets all requests."""
 
@@ -37,6 +55,7 @@ class SetAccess(ServiceStep):
 
     public: bool
     ingress: str
+    check_callers: bool = True
 
     def __str__(self) -> str:
         who = "everybody" if self.public else "only callers with an identity"

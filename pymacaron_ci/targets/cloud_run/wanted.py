@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -22,6 +23,32 @@ GENERATION = {
     "gen2": "EXECUTION_ENVIRONMENT_GEN2",
     None: None,
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecretVersion:
+    """A secret of Secret Manager; `name` may be of another project: projects/p/secrets/n."""
+
+    name: str
+    version: str = "latest"
+
+    @classmethod
+    def parse(cls, text: str) -> SecretVersion:
+        name, _, version = text.partition(":")
+        return cls(name=name, version=version or "latest")
+
+    def path(self, project: str) -> str:
+        whole = self.name if "/" in self.name else f"projects/{project}/secrets/{self.name}"
+        return f"{whole}/versions/{self.version}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repository:
+    """A repository of Artifact Registry."""
+
+    project: str
+    location: str
+    name: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +74,7 @@ class Wanted:
     egress: str = "PRIVATE_RANGES_ONLY"
     ingress: str = "INGRESS_TRAFFIC_ALL"
     public: bool = True
+    check_callers: bool = True
     startup_probe: str = "/ping"
     startup_seconds: int = 240
     execution_environment: str | None = None
@@ -56,6 +84,9 @@ class Wanted:
     traffic_steps: tuple[int, ...] = (100,)
     soak_seconds: int = 0
     create_missing: bool = False
+    secrets: Mapping[str, SecretVersion] = field(default_factory=dict)
+    repository: Repository | None = None
+    platforms: tuple[str, ...] = ()
 
     @property
     def location(self) -> str:
@@ -95,6 +126,7 @@ def wanted(config: Config, project: str | None = None) -> Wanted:
         egress=EGRESS[chosen.gcp_vpc_egress],
         ingress=INGRESS[chosen.gcp_ingress],
         public=chosen.gcp_public,
+        check_callers=chosen.gcp_check_callers,
         startup_probe=chosen.gcp_startup_probe,
         startup_seconds=chosen.gcp_startup_seconds,
         execution_environment=GENERATION[chosen.gcp_execution_environment],
@@ -104,4 +136,16 @@ def wanted(config: Config, project: str | None = None) -> Wanted:
         traffic_steps=chosen.gcp_traffic_steps,
         soak_seconds=chosen.gcp_soak_seconds,
         create_missing=chosen.create_missing,
+        secrets={n: SecretVersion.parse(text) for n, text in chosen.gcp_secrets.items()},
+        repository=repository(config.image_repository(project)),
+        platforms=chosen.platforms,
     )
+
+
+def repository(image: str) -> Repository | None:
+    """The repository of Artifact Registry that an image belongs to; None for other registries."""
+    found = re.fullmatch(r"([a-z0-9-]+)-docker\.pkg\.dev/([^/]+(?:/[^/]+)?)/([^/]+)/[^/]+", image)
+    if found is None:
+        return None
+    location, project, name = found.groups()
+    return Repository(project=project.replace("/", ":"), location=location, name=name)

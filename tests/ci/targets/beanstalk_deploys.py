@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import urllib.request
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -116,6 +117,34 @@ def version(url: str) -> str | None:
         return str(found) if found else None
 
 
+class Prober:
+    """Asks the live name 20 times a second; `failures` are the answers that were none."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.failures: list[str] = []
+        self.answers = 0
+
+    def _run(self) -> None:
+        while not self._end.wait(0.05):
+            try:
+                with urllib.request.urlopen(f"{self._url}/ping", timeout=5) as answer:
+                    answer.read()
+                self.answers += 1
+            except OSError as error:
+                self.failures.append(str(error))
+
+    def __enter__(self) -> Prober:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+
 class Deploys:
     """A service's folder, and the simulated account it is deployed to."""
 
@@ -135,8 +164,8 @@ class Deploys:
             watch(made)
         return made
 
-    def target(self, **options: Any) -> Beanstalk:
-        aws = Aws(self.session, endpoint=self.server.url, read_timeout=2)
+    def target(self, *, attempts: int = 6, **options: Any) -> Beanstalk:
+        aws = Aws(self.session, endpoint=self.server.url, attempts=attempts, read_timeout=1)
         return Beanstalk(
             self.config,
             aws,
@@ -161,9 +190,13 @@ class Deploys:
         return self.deploy(previous)
 
     @property
+    def live_url(self) -> str:
+        return LoopbackNames(self.server.url).url(LIVE)
+
+    @property
     def live(self) -> str | None:
         """The release that answers at the live name."""
-        return version(LoopbackNames(self.server.url).url(LIVE))
+        return version(self.live_url)
 
     def environments(self) -> dict[str, str]:
         """Name → CNAME of those that are not ended or ending."""

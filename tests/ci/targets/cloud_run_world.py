@@ -28,6 +28,7 @@ from pymacaron_ci.targets.cloud_run.wanted import Wanted
 from pymacaron_ci.targets.gcp import Endpoints, GoogleSession
 from tests.ci.fakes import FakeReporter
 from tests.ci.simulator.images import push
+from tests.contracts.discovery_check import Recorder
 
 PROJECT = "demo-project"
 SECRET = "a-planted-secret-value"
@@ -195,10 +196,13 @@ class World:
     clock: FastClock = field(default_factory=FastClock)
     said: list[str] = field(default_factory=list)
     make_http: Callable[[], Any] = requests.Session
+    recorder: Recorder = field(default_factory=Recorder)
 
     def session(self, account: str | None = None) -> GoogleSession:
+        http = self.make_http()
+        http.hooks["response"].append(self.recorder.hook)
         return GoogleSession(
-            self.make_http(),
+            http,
             endpoints=Endpoints.all_at(self.simulation.google.url),
             account=account,
             clock=self.clock,
@@ -226,6 +230,10 @@ class World:
 
     def plan(self, release: Release, **changes: Any) -> Plan:
         return self.target(**changes).plan(release)
+
+    def project(self, **changes: Any) -> None:
+        """Takes something away from the project."""
+        self.simulation.google.projects.change(PROJECT, **changes)
 
     def fail(self, *faults: Fault) -> None:
         self.simulation.google.api.faults.add(*faults)
@@ -287,7 +295,10 @@ def get(url: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
 def world(folder: Path, **options: Any) -> Iterator[World]:
     timing = Timing(latency=0.01, startup=0.5)
     with Simulation(folder, environ={}, make_runner=ThreadRunner, timing=timing) as simulation:
-        yield World(simulation, **options)
+        made = World(simulation, **options)
+        yield made
+        errors = made.recorder.errors  # Google's own descriptions judge every call
+        assert not errors, errors
 
 
 @contextmanager

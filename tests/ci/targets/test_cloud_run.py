@@ -79,3 +79,11 @@ def test_a_broken_first_release_leaves_nothing_behind(cloud: World) -> None:
     report = cloud.deploy(release("1", BROKEN="tests"))
     assert report.status == "undone"
     assert cloud.service("hello-staging") == cloud.service("hello-live") == {}
+
+
+def test_a_container_that_does_not_start_shows_its_log(cloud: World) -> None:
+    cloud.deploy(release("1"))
+    report = cloud.deploy(release("2", BROKEN="exits"))
+    assert report.exit_code == 5
+    assert any("ImportError: no module named nothing" in line for line in report.notes), report
+    assert "is not ready" in report.problems[0].text

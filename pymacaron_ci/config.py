@@ -16,6 +16,7 @@ from pymacaron_ci.model import Location, Problem
 from pymacaron_ci.options import OPTIONS, TARGETS, Complaint, Option, Settings, Target
 from pymacaron_ci.options.spelling import nearest
 from pymacaron_ci.options.validation import complaints, whole
+from pymacaron_ci.quoting import quoted
 
 FILE = "pym-config.yaml"
 
@@ -146,9 +147,12 @@ def _problem(read: Document, where: Where, complaint: Complaint) -> Problem:
     text = complaint.text
     if conversion and complaint.severity == "error":
         option = OPTIONS[str(where[0])]
-        if not option.facts.sensitive:
+        hint = conversion.hint
+        if secrecy.is_secret_name(option.name) or option.name == "env_secrets":
+            hint = "write it in quotes"
+        else:
             text = f"{text}: YAML reads {conversion.raw} as {conversion.read_as}"
-        hint = "write it in quotes" if option.is_text else conversion.hint
+            hint = "write it in quotes" if option.is_text else hint
     return Problem(
         text=text, severity=complaint.severity, hint=hint, location=read.value_location(*where)
     )
@@ -191,7 +195,7 @@ def _find(folder: Path, environment: str | None) -> Path:
         return path
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", environment):
         raise ConfigError(
-            f"`{environment[:60]}` can't be the name of an environment",
+            f"{quoted(environment)} can't be the name of an environment",
             hint="letters, digits, _ . and -: the file is pym-config.<environment>.yaml",
         )
     path = folder / f"pym-config.{environment}.yaml"

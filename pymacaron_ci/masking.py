@@ -8,7 +8,8 @@ from pymacaron_ci import document
 from pymacaron_ci.document import Document, lines
 from pymacaron_ci.errors import ConfigError
 from pymacaron_ci.findings import secret_names
-from pymacaron_ci.findings.secrecy import SECRET_VALUE, is_secret, is_secret_name
+from pymacaron_ci.findings.secrecy import is_secret, is_secret_name
+from pymacaron_ci.quoting import SECRET_VALUE
 from pymacaron_ci.yaml_nodes import Span
 
 MASK = "********"

@@ -277,7 +277,7 @@ def _scalar(event: yaml.ScalarEvent, span: Span) -> Node:
     except (ValueError, OverflowError, KeyError, IndexError, AttributeError, TypeError) as error:
         what = {"timestamp": "date", "int": "number", "float": "number"}.get(tag, "value")
         raise Unreadable(
-            f"`{raw[:40]}` looks like a {what} but is none", "write it in quotes", span
+            f"this looks like a {what} but is none", "write it in quotes", span
         ) from error
     return Node("scalar", span, value, conversion=_conversion(tag, raw, value) if plain else None)
 

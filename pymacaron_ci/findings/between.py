@@ -9,16 +9,18 @@ from pymacaron_ci.findings import Case, error, warning
 from pymacaron_ci.model import Problem
 from pymacaron_ci.options.declare import AWS, CLOUD_RUN, GKE
 from pymacaron_ci.options.values import memory_bytes
+from pymacaron_ci.quoting import quoted
 
-# cloud-contracts: an environment has 4 to 40 characters; ours are `<name>-<8 of the release>`.
+# cloud-contracts: an environment has 4 to 40 characters; ours are `<name>-<release>`.
 ENVIRONMENT_NAME = 40
-ENVIRONMENT_SUFFIX = len("-12345678")
+ENVIRONMENT_SUFFIX = len("-123456789012")
 # A Cloud Run service has fewer than 50 characters; with a traffic tag of 6 or more at most 46.
 SERVICE_NAME = 49
 TAG_AND_SERVICE = 46
 TAG = 6
 # A namespace is a DNS label of 63; the longest thing named after a service is its hashed Secret.
 LABEL = 63
+CLUSTER = 40
 LABEL_SUFFIX = len("-secrets-1234567890")
 
 GIB = 2**30
@@ -83,10 +85,18 @@ def _too_long(case: Case, name: str, value: str, most: int, what: str) -> Iterat
 def _beanstalk(case: Case) -> Iterator[Problem]:
     s = case.settings
     most = ENVIRONMENT_NAME - ENVIRONMENT_SUFFIX
-    yield from _too_long(
-        case, "name", s.name, most,
-        f"an environment is called `{s.name[:12]}…-<release>` and has room for {ENVIRONMENT_NAME}",
-    )  # fmt: skip
+    if len(s.name) > ENVIRONMENT_NAME:
+        yield from _too_long(
+            case, "name", s.name, most,
+            f"the name of an environment has at most {ENVIRONMENT_NAME}",
+        )  # fmt: skip
+    elif len(s.name) > most:
+        yield warning(
+            f"environments are called <name>-<release>, which leaves room for {most} characters "
+            f"of {s.name}",
+            f"choose a shorter name, or see to it that no other one starts with {s.name[:most]}",
+            case.at_value("name"),
+        )
     if s.name and len(s.name) < 4 and not s.aws_cname_prefix:
         yield error(
             f"{s.name} is too short for the environment's CNAME, which has 4 to 63 characters",
@@ -97,7 +107,7 @@ def _beanstalk(case: Case) -> Iterator[Problem]:
         r"[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*", s.docker_repo
     ):
         yield error(
-            f"`{s.docker_repo[:60]}` can't be an organization or user of a registry",
+            f"{quoted(s.docker_repo)} can't be an organization or user of a registry",
             "lower-case letters and digits, parted by . _ or -; a host goes to docker_registry",
             case.at_value("docker_repo"),
         )
@@ -187,7 +197,7 @@ def _service_name(case: Case) -> Iterator[Problem]:
         return
     if not re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", service):
         yield error(
-            f"`{service[:60]}` can't be the name of a Cloud Run service",
+            f"{quoted(service)} can't be the name of a Cloud Run service",
             "lower-case letters, digits and hyphens, starting with a letter, not ending with -",
             case.at_value(key),
         )
@@ -257,7 +267,7 @@ def _cpus(amount: str) -> float:
 
 def _gke(case: Case) -> Iterator[Problem]:
     s = case.settings
-    most = LABEL - LABEL_SUFFIX
+    most = LABEL - LABEL_SUFFIX if s.gke_cluster or s.kubeconfig else CLUSTER
     if s.name and not s.name[0].isalpha():
         yield error(
             f"a Kubernetes Service can't be called {s.name}: it starts with a digit",
@@ -266,13 +276,13 @@ def _gke(case: Case) -> Iterator[Problem]:
         )
     yield from _too_long(
         case, "name", s.name, most,
-        f"Kubernetes names have at most {LABEL}, and some carry a suffix",
+        f"a cluster's name has at most {CLUSTER}, and a Kubernetes name {LABEL} with its suffix",
     )  # fmt: skip
     if "docker_repo" in case.usable and not re.fullmatch(
         r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]", s.docker_repo
     ):
         yield error(
-            f"`{s.docker_repo[:60]}` can't be the ID of a Google Cloud project",
+            f"{quoted(s.docker_repo)} can't be the ID of a Google Cloud project",
             "6 to 30 lower-case letters, digits and hyphens, starting with a letter: the ID, not "
             "the project's name or number",
             case.at_value("docker_repo"),

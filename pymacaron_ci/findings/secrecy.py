@@ -10,6 +10,7 @@ from pymacaron_ci.findings import VARIABLE, Case, error, warning
 from pymacaron_ci.model import Problem
 from pymacaron_ci.options import OPTIONS
 from pymacaron_ci.options.spelling import nearest
+from pymacaron_ci.quoting import SECRET_VALUE
 
 # Set by us, the platforms or the system: a secret under such a name would break the container.
 RESERVED = {
@@ -32,11 +33,6 @@ _NAME_LIKE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
 _SECRET_KEY = re.compile(
     r"(^|_)(password|passwd|passphrase|secret|secret_key|private_key|api_key|apikey|access_token"
     r"|auth_token|token|credentials?)$"
-)
-SECRET_VALUE = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\b(AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{30,}"
-    r"|\bgithub_pat_[A-Za-z0-9_]{30,}|\bsk_live_[A-Za-z0-9]{10,}|\bxox[abprs]-[A-Za-z0-9-]{10,}"
-    r"|\bAIza[0-9A-Za-z_-]{35}|://[^/\s:@]*:[^/\s@]+@"
 )
 
 
@@ -158,7 +154,7 @@ def _text(case: Case, where: Where, value: str) -> Iterator[Problem]:
             )
         else:
             yield warning(
-                f"{name} is written into the file: everybody who reads it has the secret",
+                f"{name} holds a secret: everybody who reads this file has it",
                 "put the name of an environment variable here, list it in env_secrets, "
                 "and change the secret",
                 case.at_value(*where),

@@ -70,7 +70,10 @@ class Common:
         default=None,
         help="base image, in the place of python:<python_version>-slim",
         form="an image reference",
-        rule={"regex": r"[A-Za-z0-9][A-Za-z0-9_.:/@-]*"},
+        rule={
+            "regex": r"([A-Za-z0-9.-]+(:[0-9]+)?/)?[a-z0-9][a-z0-9._/-]*(:[A-Za-z0-9_.-]+)?"
+            r"(@sha256:[0-9a-f]{64})?"
+        },
         example="python:3.12-slim",
     )
     python_version: str | None = option(

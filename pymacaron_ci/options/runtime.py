@@ -77,8 +77,8 @@ class Runtime:
         default=None,
         help="URL of the public keys of tokens made elsewhere",
         container=True,
-        form="an http or https URL",
-        rule={"regex": r"https?://\S+"},
+        form="an https URL: keys over http can be forged",
+        rule={"regex": r"(https://|http://(localhost|127\.0\.0\.1)[:/])\S+"},
         example="https://id.example.com/.well-known/jwks.json",
     )
     env_jwt_secret: str | None = option(

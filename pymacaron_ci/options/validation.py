@@ -12,6 +12,7 @@ from cerberus import errors as codes
 from pymacaron_ci.document import Where
 from pymacaron_ci.options import OPTIONS, Complaint, Option
 from pymacaron_ci.options.spelling import nearest
+from pymacaron_ci.quoting import quoted
 from pymacaron_ci.yaml_nodes import is_converted
 
 _KINDS = {
@@ -166,8 +167,7 @@ def _discreet(option: Option) -> bool:
 def _shown(option: Option, value: object) -> str:
     if _discreet(option):
         return "that"
-    text = str(value)
-    return f"`{text[:60]}{'…' if len(text) > 60 else ''}`".replace("\n", "⏎")
+    return quoted(value)
 
 
 def such_as(name: str) -> str:

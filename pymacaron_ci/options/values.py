@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 from pymacaron_ci.options.declare import Complaint
 from pymacaron_ci.options.regions import AWS_REGIONS, GOOGLE_REGIONS
 from pymacaron_ci.options.spelling import nearest
+from pymacaron_ci.quoting import quoted
 
 _HOST_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 UNITS = {
@@ -44,7 +45,7 @@ def memory_bytes(amount: str) -> int:
 def memory(amount: str) -> Complaint | None:
     match = _AMOUNT.fullmatch(amount)
     if not match:
-        return Complaint(text=f"`{amount[:40]}` is not a memory size", hint="write 512Mi or 1Gi")
+        return Complaint(text=f"{quoted(amount)} is not a memory size", hint="write 512Mi or 1Gi")
     number, unit = match[1], match[2]
     if unit not in UNITS or unit in {"", "k"} or " " in amount:
         meant = {"k": "Ki", "m": "Mi", "g": "Gi", "t": "Ti"}.get(unit[:1].lower(), "Mi")
@@ -52,7 +53,7 @@ def memory(amount: str) -> Complaint | None:
         if unit == "m":
             reason = "means thousandths of a byte"
         return Complaint(
-            text=f"the memory size `{amount[:40]}` {reason}",
+            text=f"the memory size {quoted(amount)} {reason}",
             hint=f"did you mean {number}{meant}? (Mi and Gi are 2^20 and 2^30 bytes)",
         )
     size = memory_bytes(amount)
@@ -124,7 +125,7 @@ def host(value: str) -> Complaint | None:
     labels = name.removesuffix(".").split(".")
     if len(name) > 253 or not all(_HOST_LABEL.fullmatch(label) for label in labels):
         return Complaint(
-            text=f"`{name[:80]}` is not a host name",
+            text=f"{quoted(name)} is not a host name",
             hint="letters, digits and hyphens, parts of at most 63 characters",
         )
     if name in {"localhost", "127.0.0.1"} or name.endswith(".localhost"):
@@ -171,7 +172,7 @@ def _region(
             hint=hint,
             severity="warning",
         )
-    return Complaint(text=f"`{value[:40]}` is not a region of {cloud}", hint=hint)
+    return Complaint(text=f"{quoted(value)} is not a region of {cloud}", hint=hint)
 
 
 def certificate(value: str) -> Complaint | None:
@@ -193,8 +194,13 @@ def certificate(value: str) -> Complaint | None:
 def registry(value: str) -> Complaint | None:
     if value == "gcr.io" or value.endswith(".gcr.io"):
         return Complaint(
-            text=f"{value} was shut down in March 2025",
+            text=f"{quoted(value)} was shut down in March 2025",
             hint="use Artifact Registry: <region>-docker.pkg.dev, which is the default",
+        )
+    if "@" in value:
+        return Complaint(
+            text="a registry is a host, without a user or a password",
+            hint="log-ins come from the environment or from `docker login`",
         )
     if "://" in value:
         return Complaint(text="a registry is a host, not a URL", hint="write it without https://")
@@ -225,10 +231,10 @@ def cpu(value: str) -> Complaint | None:
     try:
         amount = int(millis[1]) / 1000 if millis else float(value)
     except ValueError:
-        return Complaint(text=f"`{value[:40]}` is not a number of CPUs", hint=hint)
+        return Complaint(text=f"{quoted(value)} is not a number of CPUs", hint=hint)
     if amount in {1, 2, 4, 6, 8} or 0.08 <= amount < 1:
         return None
-    return Complaint(text=f"Cloud Run has no containers with {value[:40]} CPUs", hint=hint)
+    return Complaint(text=f"Cloud Run has no containers with {quoted(value)} CPUs", hint=hint)
 
 
 def bucket(value: str) -> Complaint | None:
@@ -238,5 +244,5 @@ def bucket(value: str) -> Complaint | None:
         return Complaint(text="this is a path or a URL, not the name of a bucket", hint=hint)
     good = re.fullmatch(BUCKET, value)
     if not good or ".." in value or re.fullmatch(r"[0-9]+(\.[0-9]+){3}", value):
-        return Complaint(text=f"`{value[:63]}` can't be the name of an S3 bucket", hint=hint)
+        return Complaint(text=f"{quoted(value)} can't be the name of an S3 bucket", hint=hint)
     return None

@@ -296,7 +296,7 @@ def test_a_literal_secret_is_a_warning(load: Load, name: str) -> None:
     loaded = load.data(CLOUD_RUN, **{name: "s3cr3t"})
 
     assert texts(loaded) == [
-        f"{name} is written into the file: everybody who reads it has the secret"
+        f"{name} holds a secret: everybody who reads this file has it"
     ]
 
 

@@ -199,6 +199,7 @@ def _world(prepared: Prepared) -> worlds.World:
         with_async=settings.with_async,
         include_links=settings.include_links,
         forbidden=prepared.secrets,
+        platforms=settings.platforms,
     )
     if inputs.simulate:
         with inputs.reporter.stage("Start the simulated clouds"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pymacaron_ci import image
@@ -11,6 +11,7 @@ from pymacaron_ci.builder import Builder
 from pymacaron_ci.config import Config
 from pymacaron_ci.dry_run import DryBuilder, Unseen
 from pymacaron_ci.errors import DeployError
+from pymacaron_ci.images import cloud_logins
 from pymacaron_ci.images.recipe import Recipe
 from pymacaron_ci.oidc import Login, TokenSource
 from pymacaron_ci.targets import Target
@@ -42,6 +43,7 @@ def real(
         from pymacaron_ci.targets import cloud_run, gcp, google_login
 
         credentials, project = google_login.credentials(environ, login, tokens)
+        recipe = replace(recipe, cloud_login=cloud_logins.google(credentials))
         return World(
             target=cloud_run.CloudRun(
                 config,
@@ -49,20 +51,22 @@ def real(
                 project=project,
                 progress=progress,
             ),
-            builder=image.docker_builder(recipe, progress),
+            builder=image.builder(recipe, config.settings.builder, progress),
             repository=config.image_repository(project),
         )
     if config.target == "aws-beanstalk":
         from pymacaron_ci.targets import aws, aws_login, beanstalk
 
         session = aws_login.sessions(config.settings, environ, login, tokens)
+        ecr = cloud_logins.amazon(lambda region: session().client("ecr", region_name=region))
+        recipe = replace(recipe, cloud_login=ecr)
         return World(
             target=beanstalk.Beanstalk(
                 config,
                 aws.Aws(session, endpoint=environ.get("AWS_ENDPOINT_URL")),
                 progress=progress,
             ),
-            builder=image.docker_builder(recipe, progress),
+            builder=image.builder(recipe, config.settings.builder, progress),
             repository=config.image_repository(),
         )
     raise DeployError(

@@ -198,7 +198,7 @@ class DockerBuilder:
 
 
 def _with_dockerfile(made: Parts, recipe: Recipe) -> list[context.Entry]:
-    extra = recipe.folder / "Dockerfile.extra"
+    extra = made.context.find("Dockerfile.extra")
     text = dockerfile.text(
         base=recipe.base_image,
         home=HOME,
@@ -209,7 +209,7 @@ def _with_dockerfile(made: Parts, recipe: Recipe) -> list[context.Entry]:
         command=recipe.command,
         wheel=f".runtime/{made.wheel.name}{recipe.extras}" if made.wheel else None,
         hashed=made.hashed,
-        extra=extra.read_text(encoding="utf-8") if extra.is_file() else "",
+        extra=extra.read().decode("utf-8", "replace") if extra else "",
         root_first=recipe.base is not None,
     )
     # The engine takes the files out of the context that .dockerignore names, once it has read them.

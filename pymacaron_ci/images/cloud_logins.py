@@ -1,0 +1,56 @@
+"""Log-ins for the clouds' own registries, out of the credentials that a deployment has anyway."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable
+from typing import Any
+
+from pymacaron_ci.errors import BuildError
+from pymacaron_ci.images.logins import Login
+
+_GOOGLE = re.compile(r"([\w-]+-docker\.pkg\.dev|([\w-]+\.)?gcr\.io)")
+_ECR = re.compile(r"\d{12}\.dkr\.ecr\.([\w-]+)\.amazonaws\.com(\.cn)?")
+
+
+def google(credentials: Any) -> Callable[[str], Login | None]:
+    """For Artifact Registry, with google-auth's credentials."""
+
+    def login(host: str) -> Login | None:
+        if not _GOOGLE.fullmatch(host):
+            return None
+        from google.auth.exceptions import GoogleAuthError
+        from google.auth.transport.requests import Request
+
+        try:
+            if not credentials.valid:
+                credentials.refresh(Request())
+        except GoogleAuthError as error:
+            raise BuildError(f"Google gives no token for {host}: {error}") from error
+        return Login(user="oauth2accesstoken", password=credentials.token)
+
+    return login
+
+
+def amazon(client: Callable[[str], Any]) -> Callable[[str], Login | None]:
+    """For ECR; `client` makes boto3's `ecr` client for a region."""
+
+    def login(host: str) -> Login | None:
+        found = _ECR.fullmatch(host)
+        if not found:
+            return None
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            answer = client(found[1]).get_authorization_token()
+            token = answer["authorizationData"][0]["authorizationToken"]
+        except (BotoCoreError, ClientError) as error:
+            raise BuildError(
+                f"AWS gives no log-in for {host}: {error}",
+                hint="the deployer needs ecr:GetAuthorizationToken",
+            ) from error
+        user, _, password = base64.b64decode(token).decode().partition(":")
+        return Login(user=user, password=password)
+
+    return login

@@ -14,6 +14,7 @@ from botocore.exceptions import (
     NoCredentialsError,
     PartialCredentialsError,
 )
+from botocore.parsers import ResponseParserError
 
 from pymacaron_ci import __version__
 from pymacaron_ci.errors import DeployError, NoCredentials
@@ -92,13 +93,24 @@ class Aws:
         self, service: str, operation: str, attempts: int, parameters: Mapping[str, Any]
     ) -> dict[str, Any]:
         try:
-            return self._call(service, operation, attempts, parameters)
+            return self._readable(service, operation, attempts, parameters)
         except AwsRefused as refused:
             if refused.code not in EXPIRED:
                 raise
         with self._lock:
             self._session, self._clients = None, {}
-        return self._call(service, operation, attempts, parameters)
+        return self._readable(service, operation, attempts, parameters)
+
+    def _readable(
+        self, service: str, operation: str, attempts: int, parameters: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """botocore repeats no call whose answer broke off."""
+        for _ in range(attempts):
+            try:
+                return self._call(service, operation, attempts, parameters)
+            except ResponseParserError as error:
+                broken = error
+        raise AwsUnreachable(f"AWS's answer to {service} {operation} broke off") from broken
 
     def _call(
         self, service: str, operation: str, attempts: int, parameters: Mapping[str, Any]

@@ -50,6 +50,10 @@ class Lifecycle:
     ) -> tuple[Environment, bool]:
         """The environment when it is Ready, and whether it was there before."""
         found = self._free_or_ours(step.name, release)
+        if found and not found.proven and self._launch_failed(found):
+            self._waiter.progress(f"{step.name} failed to launch in an earlier run: made anew")
+            self.end(step.name, "", may_be_live=True)
+            found = None
         adopted = found is not None
         if found is None:
             found = self._ask_to_create(
@@ -69,6 +73,10 @@ class Lifecycle:
             )
         return self.wait_until_ready(found, self._patience.launch), adopted
 
+    def _launch_failed(self, environment: Environment) -> bool:
+        sick = environment.ready and environment.color == "Red"
+        return sick and any(event.bad for event in self._cloud.events(environment.id))
+
     def _free_or_ours(self, name: str, release: Release) -> Environment | None:
         """What is there under the name. One that is ending keeps its name: it is waited for."""
 
@@ -81,35 +89,39 @@ class Lifecycle:
         found = self._waiter.until(
             f"waiting for the former {name} to end", probe, self._patience.end
         )
-        if found and found.tags.get(names.RELEASE) != release.id:
-            raise DeployError(
-                f"there is an environment {name} already, and it is not of release {release.id}",
-                hint="end it, or choose another `name`",
-            )
-        return found
+        return self._ours(found, release) if found else None
+
+    @staticmethod
+    def _ours(found: Environment, release: Release) -> Environment:
+        if found.tags.get(names.RELEASE) == release.id:
+            return found
+        raise DeployError(
+            f"there is an environment {found.name} that is not of release {release.id}",
+            hint="end it, or choose another `name`",
+        )
 
     def _ask_to_create(
         self, step: CreateEnvironment, release: Release, parameters: Mapping[str, object]
     ) -> Environment:
+        accepted = False
+
         def probe() -> Ready[Environment] | Pending:
-            problem: DeployError | None = None
-            try:
-                self._cloud.call("create_environment", **parameters)
-            except AwsRefused as refused:
-                if "is not available" in refused.message:
-                    # The name of an environment that ended a moment ago takes a while to be free.
-                    return Pending(refused.message)
-                if "already exists" not in refused.message:
-                    raise
-                problem = refused
-            except AwsUnreachable as lost:
-                problem = lost
+            nonlocal accepted
+            if not accepted:
+                try:
+                    self._cloud.call("create_environment", **parameters)
+                except AwsRefused as refused:
+                    if "is not available" in refused.message:
+                        # The name of an environment that ended just now takes a while to be free.
+                        return Pending(refused.message)
+                    if "already exists" not in refused.message:
+                        raise
+                    # The answer to our own first attempt was lost, or somebody else was quicker.
+                accepted = True
             found = self._cloud.tagged(step.name)
-            if found and found.tags.get(names.RELEASE) == release.id:
-                return Ready(found)
-            if problem:
-                raise problem
-            return Pending(f"{step.name} is not to be seen yet")
+            if found is None:
+                return Pending(f"{step.name} is not to be seen yet")
+            return Ready(self._ours(found, release))
 
         return self._waiter.until(f"creating {step.name}", probe, self._patience.lead)
 

@@ -92,7 +92,7 @@ def phases(scene: Scene, release: Release) -> tuple[Phase, ...]:
     if live is None:
         return _first(scene, release)
     if mine is live:
-        return _prove_what_is_live(scene, mine)
+        return _prove_what_is_live(scene, release, mine)
     return _blue_green(scene, release, live, mine)
 
 
@@ -105,19 +105,25 @@ def _first(scene: Scene, release: Release) -> tuple[Phase, ...]:
         )
     taken = [e.name for e in scene.environments]
     name, _ = names.candidate(scene.service, scene.prefix, release.id, taken)
-    create = CreateEnvironment(name=name, cname_prefix=scene.prefix, platform=scene.platform)
+    create = CreateEnvironment(
+        name=name, release=release.id, cname_prefix=scene.prefix, platform=scene.platform
+    )
     return (
         Phase(name="live", steps=(_publish(scene), create)),
         _finish(scene, name, former=None),
     )
 
 
-def _prove_what_is_live(scene: Scene, mine: Environment) -> tuple[Phase, ...]:
+def _prove_what_is_live(scene: Scene, release: Release, mine: Environment) -> tuple[Phase, ...]:
     """A run died after the live name was given away and before the proof: prove it, or go back."""
     former = scene.last_proven
     previous = former.name if former else None
     create = CreateEnvironment(
-        name=mine.name, cname_prefix=scene.prefix, platform=scene.platform, previous=previous
+        name=mine.name,
+        release=release.id,
+        cname_prefix=scene.prefix,
+        platform=scene.platform,
+        previous=previous,
     )
     steps: tuple[Step, ...] = (create,)
     if previous:
@@ -141,7 +147,11 @@ def _blue_green(
         if mine:
             name = mine.name
         create = CreateEnvironment(
-            name=name, cname_prefix=prefix, platform=scene.platform, previous=live.name
+            name=name,
+            release=release.id,
+            cname_prefix=prefix,
+            platform=scene.platform,
+            previous=live.name,
         )
         steps = (_publish(scene), create)
     swap = SwapNames(live=live.name, candidate=name, cname=scene.cname)

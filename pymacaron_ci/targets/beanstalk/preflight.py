@@ -17,7 +17,7 @@ from pymacaron_ci.targets.beanstalk import option_settings
 from pymacaron_ci.targets.beanstalk.bundle import Login
 from pymacaron_ci.targets.beanstalk.cloud import EB
 
-LOGIN_KEYS = ("docker/dockercfg", ".dockercfg", "dockercfg")
+LOGIN_KEY = "docker/dockercfg"
 _ECR = ".dkr.ecr."
 
 
@@ -232,23 +232,17 @@ class Preflight:
         if _ECR in registry:
             return None
         bucket = self._settings.docker_bucket
-        for key in LOGIN_KEYS:
-            try:
-                answer = self._aws.call("s3", "get_object", Bucket=bucket, Key=key)
-            except AwsRefused as refused:
-                if refused.code in ("NoSuchKey", "AccessDenied", "404", "NoSuchBucket", "403"):
-                    continue
-                if refused.code in ("PermanentRedirect", "301"):
-                    return None  # the bucket's own check says what is wrong
-                raise
-            problem = login_problem(answer["Body"].read(), registry)
-            if problem:
-                self._wrong(f"s3://{bucket}/{key} {problem}", "make it with: docker login")
-            return Login(bucket=bucket, key=key)
-        self._notes.append(
-            f"no log-in for {registry} in s3://{bucket}/{LOGIN_KEYS[0]}: the image must be public"
-        )
-        return None
+        where = f"s3://{bucket}/{LOGIN_KEY}"
+        # What is wrong with the bucket itself is found by its own check.
+        absent = ("NoSuchKey", "NoSuchBucket", "AccessDenied", "PermanentRedirect", "404", "403")
+        answer = self._found(("s3", "get_object"), *absent, Bucket=bucket, Key=LOGIN_KEY)
+        if answer is None:
+            self._notes.append(f"no log-in for {registry} in {where}: the image must be public")
+            return None
+        problem = login_problem(answer["Body"].read(), registry)
+        if problem:
+            self._wrong(f"{where} {problem}", "make it with: docker login")
+        return Login(bucket=bucket, key=LOGIN_KEY)
 
     def _repository(self, repository: str) -> None:
         registry, _, path = repository.partition("/")

@@ -23,6 +23,7 @@ class CreateEnvironment(Step):
     """A whole new environment; `live` when nothing has the live name, so that this one takes it."""
 
     name: str
+    release: str
     cname_prefix: str
     platform: str
     previous: str | None = None

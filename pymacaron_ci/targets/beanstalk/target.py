@@ -8,6 +8,7 @@ from pymacaron_ci.config import Config
 from pymacaron_ci.errors import DeployError, OutOfTime
 from pymacaron_ci.model import Change, Live, Phase, Plan, Release, Step, Verdict
 from pymacaron_ci.targets.aws import Aws
+from pymacaron_ci.targets.beanstalk import names as tags
 from pymacaron_ci.targets.beanstalk import option_settings, planning
 from pymacaron_ci.targets.beanstalk.cloud import Cloud, Environment
 from pymacaron_ci.targets.beanstalk.lifecycle import Lifecycle
@@ -277,7 +278,8 @@ class Beanstalk:
                     self._wait_until_it_leads(step.cname, former)
             case CreateEnvironment() as step:
                 found = self._cloud.tagged(step.name)
-                if found and not found.proven:
+                ours = found is not None and found.tags.get(tags.RELEASE) == step.release
+                if found and ours and not found.proven:
                     self._lifecycle.end(step.name, self._cname(), may_be_live=step.live)
             case PublishVersion():
                 self._published = None

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pymacaron_ci import document, findings
 from pymacaron_ci.document import Document, Where
 from pymacaron_ci.errors import ConfigError
-from pymacaron_ci.findings import Case, between, conversions, presence, secrecy
+from pymacaron_ci.findings import Case, between, conversions, google, presence, secrecy
 from pymacaron_ci.model import Location, Problem
 from pymacaron_ci.options import OPTIONS, TARGETS, Complaint, Option, Settings, Target
 from pymacaron_ci.options.spelling import nearest
@@ -122,7 +122,7 @@ def judge(read: Document, path: Path, folder: Path, environment: str | None) -> 
         target=_target(data, "deploy_target" in usable),
         secret_names=listed,
     )
-    for find in (presence.find, between.find, secrecy.find, conversions.find):
+    for find in (presence.find, between.find, google.find, secrecy.find, conversions.find):
         problems.extend(find(case))
     problems.sort(
         key=lambda p: (p.location.line or 0, p.location.column or 0) if p.location else (0, 0)

@@ -10,7 +10,8 @@ from pathlib import Path
 from pymacaron_ci import yaml_nodes
 from pymacaron_ci.errors import ConfigError
 from pymacaron_ci.model import Location, Problem
-from pymacaron_ci.yaml_nodes import Conversion, Node, Scalar, Span, Unreadable
+from pymacaron_ci.yaml_nodes import Node, Span, Unreadable
+from pymacaron_ci.yaml_scalars import Conversion, Scalar
 
 LARGEST = 256 * 1024
 

@@ -8,6 +8,9 @@ from pymacaron_ci.config import Config
 from pymacaron_ci.errors import SecretsError
 from pymacaron_ci.model import Location, Problem, Secret
 
+# RFC 7518, section 3.2: a key of HS256 has at least the size of the hash.
+STRONG_KEY = 32
+
 _PLACEHOLDERS = {
     *("changeme", "change-me", "change_me", "placeholder", "todo", "tbd", "xxx", "secret"),
     *("password", "example", "dummy", "test", "none", "null", "undefined", "your-secret-here"),
@@ -47,7 +50,7 @@ def warnings(config: Config, secrets: tuple[Secret, ...]) -> tuple[Problem, ...]
             location=places.get(secret.name),
         )
         for secret in secrets
-        for flaw, hint in _flaws(secret)
+        for flaw, hint in (*_flaws(secret), *_weakness(config, secret))
     )
 
 
@@ -57,6 +60,19 @@ def _listed(config: Config) -> list[tuple[str, Location]]:
     for i, name in enumerate(config.settings.env_secrets):
         places.setdefault(name, config.document.value_location("env_secrets", i))
     return list(places.items())
+
+
+def _weakness(config: Config, secret: Secret) -> list[tuple[str, str]]:
+    if secret.name != config.settings.jwt_secret:
+        return []
+    if len(secret.reveal().encode("utf-8", "surrogateescape")) >= STRONG_KEY:
+        return []
+    return [
+        (
+            f"signs tokens and has less than {STRONG_KEY} bytes: it can be guessed",
+            'make one with python -c "import secrets; print(secrets.token_urlsafe(48))"',
+        )
+    ]
 
 
 def _flaws(secret: Secret) -> list[tuple[str, str]]:

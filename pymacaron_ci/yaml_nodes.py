@@ -5,23 +5,26 @@ Builds on PyYAML's event stream, not on its composer, which recurses and expands
 
 from __future__ import annotations
 
-import datetime
-import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 import yaml
 
+from pymacaron_ci.yaml_scalars import (
+    PREFIX,
+    Conversion,
+    Scalar,
+    construct,
+    conversion,
+    implicit_tag,
+)
+
 MOST_VALUES = 20_000
 DEEPEST = 50
-LONGEST_NUMBER = 100
 
-_PREFIX = "tag:yaml.org,2002:"
 _KNOWN_TAGS = {"str", "int", "float", "bool", "null", "seq", "map"}
 
-Scalar = str | int | float | bool | None | datetime.date | datetime.datetime
 Kind = Literal["scalar", "list", "mapping"]
 # libyaml is ten times quicker; a PyYAML built without it gives the same events.
 FASTEST: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -35,15 +38,6 @@ class Span:
     column: int
     end_line: int
     end_column: int
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """What YAML made, in silence, of an unquoted text."""
-
-    raw: str
-    read_as: str
-    hint: str
 
 
 @dataclass(frozen=True)
@@ -222,9 +216,9 @@ def _too_deep(span: Span) -> Unreadable:
 
 
 def _refuse_tag(tag: str | None, span: Span, *allowed: str) -> None:
-    if tag is None or tag == "!" or tag in {_PREFIX + a for a in allowed}:
+    if tag is None or tag == "!" or tag in {PREFIX + a for a in allowed}:
         return
-    shown = "!!" + tag[len(_PREFIX) :] if tag.startswith(_PREFIX) else tag
+    shown = "!!" + tag[len(PREFIX) :] if tag.startswith(PREFIX) else tag
     raise Unreadable(
         f"the tag {shown[:40]} is not allowed here",
         "remove it: plain YAML values are enough, and nothing else is ever constructed",
@@ -265,7 +259,7 @@ def _scalar(event: yaml.ScalarEvent, span: Span) -> Node:
         raise Unreadable(f"this is not YAML: {_SYNTAX[-2][1]}", _SYNTAX[-2][2], span)
     _refuse_tag(event.tag, span, "str", "int", "float", "bool", "null")
     plain = not event.style and event.implicit[0]
-    tag = _implicit_tag(raw) if plain else (event.tag or "").removeprefix(_PREFIX)
+    tag = implicit_tag(raw) if plain else (event.tag or "").removeprefix(PREFIX)
     if tag == "value":
         raise Unreadable(
             "a lone `=` means something of its own in YAML", "write it in quotes", span
@@ -273,58 +267,8 @@ def _scalar(event: yaml.ScalarEvent, span: Span) -> Node:
     if tag == "merge":
         return Node("scalar", span, raw, merge=True)
     try:
-        value = _construct(tag, raw, span)
-    except (ValueError, OverflowError, KeyError, IndexError, AttributeError, TypeError) as error:
-        what = {"timestamp": "date", "int": "number", "float": "number"}.get(tag, "value")
-        raise Unreadable(
-            f"this looks like a {what} but is none", "write it in quotes", span
-        ) from error
-    return Node("scalar", span, value, conversion=_conversion(tag, raw, value) if plain else None)
-
-
-def _implicit_tag(raw: str) -> str:
-    resolvers = yaml.SafeLoader.yaml_implicit_resolvers
-    for tag, expression in resolvers.get(raw[:1], []):
-        if expression.match(raw):
-            return str(tag).removeprefix(_PREFIX)
-    return "str"
-
-
-def is_converted(text: str) -> bool:
-    """Whether a text must stand in quotes, because YAML would take it for something else."""
-    return _implicit_tag(text) != "str"
-
-
-def _construct(tag: str, raw: str, span: Span) -> Scalar:
-    if tag not in {"int", "float", "bool", "null", "timestamp"}:
-        return raw
-    if len(raw) > LONGEST_NUMBER:
-        raise Unreadable("a number this long is surely a text", "write it in quotes", span)
-    constructor = yaml.constructor.SafeConstructor()
-    node = yaml.ScalarNode(_PREFIX + tag, raw)
-    made: Scalar = getattr(constructor, f"construct_yaml_{tag}")(node)
-    return made
-
-
-_QUOTES = "write it in quotes if you mean the text"
-_NUMBER_LIKE = re.compile(r"[-+]?(\d+(\.\d*)?[eE][-+]?\d+|0\d+|0o[0-7]+|\d[\d,]*,\d{3})")
-
-
-def _conversion(tag: str, raw: str, value: Scalar) -> Conversion | None:
-    if tag == "bool" and raw.lower() not in {"true", "false"}:
-        read = "true" if value else "false"
-        return Conversion(raw, read, f"write {read}, or '{raw}' in quotes if you mean the text")
-    if tag in {"int", "float"} and ":" in raw:
-        return Conversion(raw, f"the number {value} (base 60)", _QUOTES)
-    if tag == "int" and re.match(r"[-+]?0[0-9_]", raw):
-        plain = raw.lstrip("+-0_").replace("_", "") or "0"
-        return Conversion(
-            raw, f"the octal number {value}", f"write {plain}, or '{raw}' in quotes for the text"
-        )
-    if tag == "timestamp":
-        return Conversion(raw, "a date", _QUOTES)
-    if tag == "float" and isinstance(value, float) and not math.isfinite(value):
-        return Conversion(raw, "a number that JSON can't hold", _QUOTES)
-    if tag == "str" and _NUMBER_LIKE.fullmatch(raw):
-        return Conversion(raw, "a text, not a number", "write the number in full, or use quotes")
-    return None
+        value = construct(tag, raw)
+    except ValueError as error:
+        raise Unreadable(str(error), "write it in quotes", span) from error
+    surprise = conversion(tag, raw, value) if plain else None
+    return Node("scalar", span, value, conversion=surprise)

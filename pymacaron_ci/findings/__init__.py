@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pymacaron_ci.document import Document
@@ -52,3 +52,12 @@ def warning(text: str, hint: str | None, location: Location) -> Problem:
 
 def error(text: str, hint: str | None, location: Location) -> Problem:
     return Problem(text=text, hint=hint, location=location)
+
+
+def too_long(case: Case, name: str, value: str, most: int, what: str) -> Iterator[Problem]:
+    if len(value) > most:
+        yield error(
+            f"{name} has {len(value)} characters: {what}",
+            f"choose one of at most {most}, such as {value[:most].rstrip('-')}",
+            case.at_value(name),
+        )

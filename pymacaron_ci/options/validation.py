@@ -13,7 +13,7 @@ from pymacaron_ci.document import Where
 from pymacaron_ci.options import OPTIONS, Complaint, Option
 from pymacaron_ci.options.spelling import nearest
 from pymacaron_ci.quoting import quoted
-from pymacaron_ci.yaml_nodes import is_converted
+from pymacaron_ci.yaml_scalars import is_converted
 
 _KINDS = {
     "string": "a text",

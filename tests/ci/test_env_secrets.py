@@ -30,15 +30,18 @@ def loaded(tmp_path: Path) -> config.Config:
     return config.load(tmp_path, None)
 
 
+STRONG = "k" * 32
+
+
 def environ(**given: str) -> dict[str, str]:
-    return {"ONE_SECRET": "a1!", "TWO_SECRET": "b2!", "THREE_SECRET": "c3!", "OTHER": "x", **given}
+    return {"ONE_SECRET": STRONG, "TWO_SECRET": "b2!", "THREE_SECRET": "c3!", "OTHER": "x", **given}
 
 
 def test_each_name_becomes_a_secret_in_the_order_of_the_file(loaded: config.Config) -> None:
     secrets = env_secrets.resolve(loaded, environ())
 
     assert [(s.name, s.reveal()) for s in secrets] == [
-        ("ONE_SECRET", "a1!"),
+        ("ONE_SECRET", STRONG),
         ("TWO_SECRET", "b2!"),
         ("THREE_SECRET", "c3!"),
     ]
@@ -133,3 +136,11 @@ def test_no_secrets_need_no_environment(tmp_path: Path) -> None:
     (tmp_path / "pym-config.yaml").write_text(FILE.split("jwt_secret")[0])
 
     assert env_secrets.resolve(config.load(tmp_path, None), {}) == ()
+
+
+def test_a_short_key_for_tokens_is_a_warning(loaded: config.Config) -> None:
+    secrets = env_secrets.resolve(loaded, environ(ONE_SECRET="ä" * 15))
+
+    (warning,) = env_secrets.warnings(loaded, secrets)
+
+    assert "ONE_SECRET signs tokens and has less than 32 bytes" in warning.text

@@ -49,8 +49,8 @@ class Route:
 
     def __init__(self, method: str, path: str, action: Action) -> None:
         self.method, self.action = method, action
-        # a name ends where a custom verb begins
-        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/:]+)", re.escape(path))
+        # a name ends where a custom verb begins, but a digest has a colon of its own
+        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>(?:sha256:)?[^/:]+)", re.escape(path))
         self.pattern = re.compile(pattern)
 
 

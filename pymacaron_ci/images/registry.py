@@ -27,8 +27,6 @@ from pymacaron_ci.waiting import Clock
 
 _ACCEPT = ", ".join((MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_INDEX))
 _MANIFEST_LIMIT = 4 << 20
-_MONOLITHIC = 4 << 20  # larger blobs go in chunks, so that a break costs one of them
-_CHUNK = 16 << 20
 _PIECE = 1 << 20
 _UPLOAD_TRIES = 6
 
@@ -57,6 +55,9 @@ def split(image: str) -> tuple[str, str]:
 
 class Repository:
     """Nothing is sent that is there already, and every digest is checked in both directions."""
+
+    MONOLITHIC = 4 << 20  # larger blobs go in chunks, so that a break costs one of them
+    CHUNK = 16 << 20
 
     def __init__(
         self,
@@ -203,9 +204,9 @@ class Repository:
 
     def _upload(self, blob: Blob, place: str, start: int) -> None:
         """Raises Interrupted, which carries the place to go on at."""
-        if blob.size > _MONOLITHIC:
+        if blob.size > self.MONOLITHIC:
             while start < blob.size:
-                end = min(start + _CHUNK, blob.size)
+                end = min(start + self.CHUNK, blob.size)
                 place = self._step(
                     "PATCH",
                     place,

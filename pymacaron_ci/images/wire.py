@@ -218,7 +218,7 @@ class Wire:
     def _refusal(self, method: str, answer: requests.Response) -> BuildError:
         host, path = self.name.host, self.name.path
         who = self._login.user if self._login else "an anonymous user"
-        what = "pull from" if method in ("GET", "HEAD") else "push to"
+        what = {"GET": "pull from", "HEAD": "pull from", "log-in": "use"}.get(method, "push to")
         details = [line for line in (_words(answer),) if line]
         if answer.status_code == 401 and self._login:
             return BuildError(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import socket
+import struct
 import time
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
@@ -12,6 +16,8 @@ from pymacaron.health import health
 
 if TYPE_CHECKING:
     from types import FrameType
+
+SO_ATTACH_FILTER = 26
 
 
 def drain_seconds() -> float:
@@ -30,6 +36,7 @@ class DrainingWorker(ThreadWorker):  # type: ignore[misc]
     """
 
     alive: bool
+    sockets: list[socket.socket]
     _leave_at: float | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -37,8 +44,8 @@ class DrainingWorker(ThreadWorker):  # type: ignore[misc]
             super().handle_exit(sig, frame)
             return
         self._leave_at = time.monotonic() + drain_seconds()
-        # With no keep-alive gunicorn answers `Connection: close`.
-        self.cfg.set("keepalive", 0)
+        # With no room for kept-alive connections gunicorn answers `Connection: close`.
+        self.max_keepalived = 0
         self.method_queue.defer(_nothing)  # wakes the loop
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
@@ -48,16 +55,30 @@ class DrainingWorker(ThreadWorker):  # type: ignore[misc]
         left = self._leave_at - time.monotonic()
         super().wait_for_and_dispatch_events(min(timeout, max(left, 0.0)))
         if time.monotonic() >= self._leave_at:
-            self._take_waiting()
+            self._stop_listening()
             self.alive = False
 
-    def _take_waiting(self) -> None:
-        """Takes the connections the kernel has accepted for us: closing would reset them."""
+    def _stop_listening(self) -> None:
+        """Takes the connections the kernel has accepted for us, which closing would reset. Later
+        ones are refused, and their clients go elsewhere."""
+        self.set_accept_enabled(False)
         for listener in self.sockets:
-            before: Any = None
+            _hold_off(listener)
+            before = -1
             while before != self.nr_conns:
                 before = self.nr_conns
                 self.accept(listener)
+            listener.close()
+        self.sockets = []
+
+
+def _hold_off(listener: socket.socket) -> None:
+    """Makes the kernel drop what comes for a listening socket (SO_ATTACH_FILTER with a program that
+    lets nothing pass), so that nobody slips in between the last accept() and close()."""
+    drop_all = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))  # BPF_RET, 0 bytes
+    with suppress(OSError):  # not Linux, or a sandbox: then a rare connection is reset
+        program = struct.pack("@HP", 1, ctypes.addressof(drop_all))
+        listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
 
 
 def _nothing() -> None:

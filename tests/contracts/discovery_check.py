@@ -82,17 +82,21 @@ class Checker:
         self._methods = sorted(found, key=lambda t: -len(re.sub(r"\{[^}]*\}", "", t[2]["path"])))
 
     def find(self, http_method: str, path: str) -> Schema | None:
+        """By the path as it was sent: a %2F is part of a name."""
         for verb, pattern, method in self._methods:
-            if verb == http_method.upper() and pattern.fullmatch(path):
+            if verb == http_method.upper() and (
+                pattern.fullmatch(path) or pattern.fullmatch(unquote(path))
+            ):
                 return method
         return None
 
     def request(self, http_method: str, url: str, body: Any = None) -> list[Problem]:
         parts = urlsplit(url)
-        path = unquote(parts.path)
+        path = parts.path
         method = self.find(http_method, path)
         if method is None:
-            other = sorted({verb for verb, regex, _ in self._methods if regex.fullmatch(path)})
+            fits = (verb for verb, regex, _ in self._methods if regex.fullmatch(unquote(path)))
+            other = sorted(set(fits))
             hint = f" (this path answers to {', '.join(other)})" if other else ""
             text = f"no {self.api} method for {http_method} {path}{hint}"
             return [Problem("error", "path", text)]
@@ -114,7 +118,7 @@ class Checker:
 
     def response(self, http_method: str, url: str, body: Any) -> list[Problem]:
         """A 2xx answer of a simulator, against the method's response schema."""
-        path = unquote(urlsplit(url).path)
+        path = urlsplit(url).path
         method = self.find(http_method, path)
         if method is None:
             return [Problem("error", "path", f"no {self.api} method for {http_method} {path}")]

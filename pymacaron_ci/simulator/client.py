@@ -117,7 +117,7 @@ def _launch(
         running = _running(state)
         if running is not None:
             return Ready(_endpoints(running))
-        if process.poll() is not None:
+        if process.poll():  # 0: another simulator has the folder, and will answer soon
             lines = log.read_text(errors="replace").splitlines() or ["it said nothing"]
             raise Failure(
                 f"the simulator ended when it should have started: {lines[-1]}",
@@ -192,6 +192,11 @@ def reset(state: Path) -> None:
             path.unlink()
 
 
+def order_faults(state: Path, faults: Sequence[Mapping[str, object]]) -> None:
+    """Makes coming calls of Google's APIs fail: the fields of `faults.Fault`. For tests."""
+    _ask(read_json(state / RECORD), "/faults", method="POST", body=json.dumps(faults).encode())
+
+
 @contextlib.contextmanager
 def _one_at_a_time(state: Path) -> Iterator[None]:
     with (state / "start.lock").open("ab") as lock:
@@ -222,12 +227,15 @@ def _running(state: Path) -> dict[str, Any] | None:
     return found if found.get("state") == str(state.resolve()) else None
 
 
-def _ask(record: Any, path: str, *, method: str = "GET") -> dict[str, Any]:
+def _ask(
+    record: Any, path: str, *, method: str = "GET", body: bytes | None = None
+) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise OSError("no simulator is on record")
     request = urllib.request.Request(  # noqa: S310 - a loopback URL of our own record
         f"{record['control']}{path}",
         method=method,
+        data=body,
         headers={"Authorization": f"Bearer {record['token']}"},
     )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

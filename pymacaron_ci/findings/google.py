@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from pymacaron_ci.findings import Case, error, too_long, warning
 from pymacaron_ci.model import Problem
@@ -18,6 +19,7 @@ TAG = 6
 # A namespace is a DNS label of 63; the longest thing named after a service is its hashed Secret.
 LABEL = 63
 CLUSTER = 40
+CERTIFICATE_DOMAIN = 63
 LABEL_SUFFIX = len("-secrets-1234567890")
 
 GIB = 2**30
@@ -187,9 +189,40 @@ def _gke(case: Case) -> Iterator[Problem]:
             "exchange them",
             case.at_value(given),
         )
+    if s.gke_ingress and s.gke_managed_certificate:
+        yield from _certificate_of(case)
     if s.kube_context and not s.kubeconfig:
         yield error(
             "kube_context needs kubeconfig, the file that has the context",
             "add `kubeconfig: ~/.kube/config`, say",
             case.at_key("kube_context"),
+        )
+
+
+def _certificate_of(case: Case) -> Iterator[Problem]:
+    """What a ManagedCertificate is for: one domain of at most 63 characters, served over https."""
+    s = case.settings
+    key = "live_url" if s.live_url else "live_host"
+    host = (
+        (urlsplit(s.live_url).hostname or "") if s.live_url else (s.live_host or "").split(":")[0]
+    )
+    without = "or write `gke_managed_certificate: false`"
+    if re.fullmatch(r"[0-9.]+|[0-9a-f:]*:[0-9a-f:]*", host) and host:
+        yield error(
+            f"Google's certificate needs a domain, and {key} is an address",
+            f"give the address a name, {without}",
+            case.at_value(key),
+        )
+    elif len(host) > CERTIFICATE_DOMAIN:
+        yield error(
+            f"Google's certificate takes a domain of at most {CERTIFICATE_DOMAIN} characters, "
+            f"and {key}'s has {len(host)}",
+            f"choose a shorter one, {without}",
+            case.at_value(key),
+        )
+    elif s.live_url and s.live_url.startswith("http:"):
+        yield warning(
+            "live_url is http: the load balancer sends everybody to https",
+            f"write https:{s.live_url[5:]}, {without}",
+            case.at_value(key),
         )

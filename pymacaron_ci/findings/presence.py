@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from pymacaron_ci.findings import Case, error, warning
@@ -51,19 +52,27 @@ def find(case: Case) -> Iterator[Problem]:
 
 
 def _misspelt(case: Case) -> dict[str, str]:
-    """Own keys that look like a setting that the file lacks."""
+    """Own keys that look like a setting; like one that the file lacks rather than one it has."""
     data = case.document.data
     absent = [n for n in OPTIONS if n not in data]
+    present = [n for n in OPTIONS if n in data]
     found = {}
     for key in data:
         if key not in OPTIONS:
-            meant = nearest(key, absent)
+            meant = nearest(key, absent) or nearest(
+                key, [n for n in present if not _varies(key, n)]
+            )
             other = SYNONYMS.get(key.lower().replace("-", "_"))
             if not meant and other in absent and _is_missing(OPTIONS[other], case):
                 meant = other
             if meant:
                 found[key] = meant
     return found
+
+
+def _varies(key: str, name: str) -> bool:
+    """`live_urls` or `live_url_2` beside `live_url`: somebody's own, made after ours."""
+    return key.startswith(name) and re.fullmatch("s|_?[0-9]+", key[len(name) :]) is not None
 
 
 def _missing(case: Case, misspelt: dict[str, str]) -> Iterator[Problem]:

@@ -13,7 +13,7 @@ from pymacaron_ci.document import Where
 from pymacaron_ci.options import OPTIONS, Complaint, Option
 from pymacaron_ci.options.spelling import nearest
 from pymacaron_ci.quoting import quoted
-from pymacaron_ci.yaml_scalars import is_converted
+from pymacaron_ci.yaml_scalars import implicit_tag, is_converted
 
 _KINDS = {
     "string": "a text",
@@ -23,6 +23,8 @@ _KINDS = {
     "list": "a list",
     "dict": "a mapping",
 }
+
+_PLAIN = {"boolean": ("bool",), "integer": ("int",), "number": ("int", "float")}
 
 
 class _Validator(cerberus.Validator):  # type: ignore[misc]
@@ -62,6 +64,8 @@ def complaints(known: Mapping[str, object]) -> Iterator[tuple[Where, Complaint]]
     for error in _leaves(validator._errors):
         name = error.document_path[0]
         bad.add(name)
+        if error.rule == "regex" and error.value == "" and OPTIONS[name].rule().get("minlength"):
+            continue  # said already: it is empty
         closer = _checked(OPTIONS[name], error.value) if error.rule == "type" else None
         yield tuple(error.document_path), closer or _in_words(OPTIONS[name], error)
     for name, value in judged.items():
@@ -117,6 +121,8 @@ def _in_words(option: Option, error: Any) -> Complaint:
         wanted = limit if isinstance(limit, str) else limit[0]
         if option.is_text and not isinstance(value, (list, Mapping)):
             hint = f"write it in quotes; {hint}"
+        elif isinstance(value, str) and implicit_tag(value.lower()) in _PLAIN.get(wanted, ()):
+            hint = f"write it without quotes; {hint}"
         return Complaint(
             text=f"{name} must be {_KINDS[wanted]}, not {_kind(option, value)}", hint=hint
         )

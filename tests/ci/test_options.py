@@ -50,9 +50,11 @@ def says_cerberus(name: str, value: object) -> bool:
     return all(c.severity == "warning" for _, c in validation.complaints({name: value}))
 
 
+PROPERTIES = {n: jsonschema.Draft202012Validator(s) for n, s in SCHEMA["properties"].items()}
+
+
 def says_json_schema(name: str, value: object) -> bool:
-    validator = jsonschema.Draft202012Validator(SCHEMA["properties"][name])
-    return validator.is_valid(value)
+    return PROPERTIES[name].is_valid(value)
 
 
 def test_every_documented_key_is_known() -> None:

@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pymacaron_ci import config
+from pymacaron_ci.errors import ConfigError
 from pymacaron_ci.masking import MASK, masked_lines
 from pymacaron_ci.model import Location, Problem
+from pymacaron_ci.options import OPTIONS
 from pymacaron_ci.problems import counted, render_json, render_text
 
 
@@ -168,6 +171,27 @@ SECRET = "hunter2"
 )
 def test_no_line_shows_a_secret(text: str) -> None:
     assert SECRET not in "\n".join(masked_lines(text))
+
+
+@pytest.mark.parametrize("name", sorted(OPTIONS))
+def test_a_secret_in_the_wrong_place_is_not_shown_either(name: str, tmp_path: Path) -> None:
+    """A password in a URL, and whatever a sensitive setting holds, of any type and spelling."""
+    path = tmp_path / "pym-config.yaml"
+    values = [f"https://me:{SECRET}@example.com/x", f"me:{SECRET}@example.com"]
+    if name == "env_secrets":
+        values += [f"[A={SECRET}]", f"{{A: {SECRET}}}", f"[[{SECRET}]]", f"'{SECRET} x'"]
+    elif OPTIONS[name].facts.sensitive:
+        values += [SECRET, f"[{SECRET}]", f"{{a: {SECRET}}}", f"'{SECRET}: x'", f"|\n  {SECRET}\n"]
+    for value in values:
+        path.write_text(f"{name}: {value}\n")
+        try:
+            problems = config.load(tmp_path, None).warnings
+        except ConfigError as error:
+            problems = error.problems
+
+        assert problems
+        assert SECRET not in render_text(problems)
+        assert SECRET not in str(render_json(problems))
 
 
 def test_a_masked_line_keeps_its_key_and_what_is_no_secret() -> None:

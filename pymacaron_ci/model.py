@@ -183,13 +183,16 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Live:
-    """What runs now, as the cloud tells it. `previous` is what a rollback would bring back."""
+    """What runs now, as the cloud tells it. `previous` is what a rollback would bring back.
+
+    `headers`: what its callers must send."""
 
     release: Release | None
     url: str | None = None
     previous: Release | None = None
     proven: bool = True
     details: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

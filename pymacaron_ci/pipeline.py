@@ -212,15 +212,25 @@ def _undone(job: Job, plan: Plan, journal: list[Change], failure: Failure | Stop
     problems = undo(job, journal)
     if not problems and touched and plan.current and plan.url:
         with job.hold_signals(), job.reporter.stage("Undo: prove that the former release serves"):
-            answer = job.checks.version(plan.url, plan.current, {})
-            if not answer.ok:
-                problems = [Problem(text=f"the former release does not answer: {answer.reason}")]
+            problems = _former_serves(job, plan.url, plan.current)
     if problems:
         report = _failed(job, plan, failure, "undo-failed")
         return replace(
             report, exit_code=UndoError.exit_code, problems=(*report.problems, *problems)
         )
     return _failed(job, plan, failure, "stopped" if isinstance(failure, Stopped) else "undone")
+
+
+def _former_serves(job: Job, url: str, former: Release) -> list[Problem]:
+    """Nothing, if the former release answers as it did before."""
+    try:
+        headers = job.target.live().headers
+    except Failure as failure:
+        return list(failure.problems)
+    answer = job.checks.version(url, former, headers)
+    if answer.ok:
+        return []
+    return [Problem(text=f"the former release does not answer: {answer.reason}")]
 
 
 def _failed(job: Job, plan: Plan | None, failure: Failure | Stopped, status: Status) -> Report:

@@ -14,8 +14,6 @@ from pymacaron_ci.targets.gcp import ApiError, GoogleSession, finished
 from pymacaron_ci.waiting import Pending, Ready, wait_for
 
 CHANGE_TIMEOUT = 300.0  # seconds in which a refused or lost change must get through
-INVOKER = "roles/run.invoker"
-EVERYBODY = "allUsers"
 
 
 class OperationFailed(DeployError):
@@ -50,6 +48,9 @@ class Api:
         self._timeout = write_timeout
         self._generations: dict[str, str] = {}
 
+    def path(self, service: str) -> str:
+        return self._wanted.path(service)
+
     def service(self, name: str) -> Service | None:
         body = self.session.find("run", f"v2/{self._wanted.path(name)}")
         return state.service(body) if body is not None else None
@@ -62,6 +63,14 @@ class Api:
         else:
             self._generations[name] = service.generation
         return service
+
+    def require_unmoved(self, service: Service) -> None:
+        """Raises Moved where the service is no longer as we saw or left it."""
+        if self._generations.get(service.name, service.generation) != service.generation:
+            raise Moved(
+                f"somebody else changed {service.name} while this deployment ran",
+                hint="see who it was (the audit log tells), then run this again",
+            )
 
     def revisions(self, name: str) -> tuple[Revision, ...]:
         found: list[Revision] = []
@@ -102,11 +111,11 @@ class Api:
                     body=body,
                 )
             except ApiError as error:
-                return self._again(error)
+                return self.again(error)
             self._finish(operation, f"creating {name}")
             return Ready(self._settled(name))
 
-        made: Service = self._until(f"creating {name}", attempt)
+        made: Service = self.until(f"creating {name}", attempt)
         return made
 
     def change(
@@ -133,12 +142,8 @@ class Api:
                     return Pending(f"{what}…")
                 self._generations[name] = service.generation
                 return Ready(service)
-            known = self._generations.get(name)
-            if guarded and known is not None and service.generation != known:
-                raise Moved(
-                    f"somebody else changed {name} while this deployment ran",
-                    hint="see who it was (the audit log tells), then run this again",
-                )
+            if guarded:
+                self.require_unmoved(service)
             try:
                 operation = self.session.change(
                     "PATCH",
@@ -148,7 +153,7 @@ class Api:
                     body={**patch.fields, "etag": service.etag},
                 )
             except ApiError as error:
-                return self._again(error)
+                return self.again(error)
             try:
                 self._finish(operation, what)
             except OperationFailed:
@@ -158,7 +163,7 @@ class Api:
             self._generations[name] = settled.generation
             return Ready(settled) if intent(settled) is None else Pending(f"{what}…")
 
-        made: Service = self._until(what, attempt)
+        made: Service = self.until(what, attempt)
         return made
 
     def validate(self, name: str, fields: Mapping[str, Any]) -> None:
@@ -194,10 +199,10 @@ class Api:
                     body={"format": "DOCKER", "description": "images of PyMacaron services"},
                 )
             except ApiError as error:
-                return self._again(error)
+                return self.again(error)
             return Pending(f"creating {place.name}…")
 
-        self._until(f"creating the image repository {place.name}", attempt)
+        self.until(f"creating the image repository {place.name}", attempt)
 
     def _dry(
         self, method: str, path: str, query: Mapping[str, str], body: Mapping[str, Any]
@@ -213,63 +218,13 @@ class Api:
             try:
                 operation = self.session.change("DELETE", "run", f"v2/{self._wanted.path(name)}")
             except ApiError as error:
-                return Ready(None) if error.code == 404 else self._again(error)
+                return Ready(None) if error.code == 404 else self.again(error)
             self._finish(operation, f"deleting {name}")
             return Pending(f"deleting {name}…")
 
-        self._until(f"deleting {name}", attempt)
+        self.until(f"deleting {name}", attempt)
 
-    def is_public(self, service: Service) -> bool | None:
-        """None: we may not look."""
-        if service.invoker_iam_disabled:
-            return True
-        try:
-            policy = self.session.read(
-                "run",
-                f"v2/{self._wanted.path(service.name)}:getIamPolicy",
-                query={"options.requestedPolicyVersion": "3"},
-            )
-        except ApiError as error:
-            if error.code in (403, 404):
-                return None
-            raise
-        return any(
-            b.get("role") == INVOKER
-            and EVERYBODY in b.get("members", [])
-            and not b.get("condition")
-            for b in policy.get("bindings", [])
-        )
-
-    def set_public(self, name: str, public: bool) -> None:
-        """Adds or removes allUsers as an invoker; all other bindings stay."""
-        path = f"v2/{self._wanted.path(name)}"
-
-        def attempt() -> Ready[None] | Pending:
-            policy = self.session.read(
-                "run", f"{path}:getIamPolicy", query={"options.requestedPolicyVersion": "3"}
-            )
-            bindings = with_everybody(policy.get("bindings", []), public)
-            if bindings == policy.get("bindings", []):
-                return Ready(None)
-            new = {**policy, "version": 3, "bindings": bindings}
-            try:
-                self.session.change("POST", "run", f"{path}:setIamPolicy", body={"policy": new})
-            except ApiError as error:
-                if error.code == 400 and "permitted customer" in error.message:
-                    raise ApiError(
-                        str(error),
-                        code=error.code,
-                        status=error.status,
-                        message=error.message,
-                        hint="an organisation policy (iam.allowedPolicyMemberDomains) forbids "
-                        "public services: set gcp_public: false, or have the policy changed",
-                    ) from error
-                return self._again(error)
-            return Pending()
-
-        self._until(f"changing who may call {name}", attempt)
-
-    def _again(self, error: ApiError) -> Pending:
+    def again(self, error: ApiError) -> Pending:
         """Another try is right for what may have changed or been lost; raises for the rest."""
         conflict = error.code == 409
         if not (error.transient or conflict):
@@ -290,7 +245,7 @@ class Api:
             most=seconds,
         )
 
-    def _until(self, what: str, attempt: Callable[[], Ready[Any] | Pending]) -> Any:
+    def until(self, what: str, attempt: Callable[[], Ready[Any] | Pending]) -> Any:
         return wait_for(
             what,
             attempt,
@@ -344,24 +299,3 @@ class Api:
             first=0.2,
             most=3,
         )
-
-
-def with_everybody(bindings: list[dict[str, Any]], public: bool) -> list[dict[str, Any]]:
-    """The bindings with allUsers added to, or removed from, the invokers."""
-    kept = []
-    found = False
-    for binding in bindings:
-        if binding.get("role") != INVOKER or binding.get("condition"):
-            kept.append(binding)
-            continue
-        members = list(binding.get("members", []))
-        if public:
-            found = True
-            members = members if EVERYBODY in members else [*members, EVERYBODY]
-        else:
-            members = [m for m in members if m != EVERYBODY]
-        if members:
-            kept.append({**binding, "members": members})
-    if public and not found:
-        kept.append({"role": INVOKER, "members": [EVERYBODY]})
-    return kept

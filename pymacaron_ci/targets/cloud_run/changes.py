@@ -10,6 +10,7 @@ from pymacaron_ci.errors import DeployError
 from pymacaron_ci.model import Release, Step
 from pymacaron_ci.targets.cloud_run import bodies, names, planning
 from pymacaron_ci.targets.cloud_run.api import Api, OperationFailed, Patch
+from pymacaron_ci.targets.cloud_run.invokers import set_public
 from pymacaron_ci.targets.cloud_run.planning import Seen
 from pymacaron_ci.targets.cloud_run.proof import Proof
 from pymacaron_ci.targets.cloud_run.state import Revision, Service, of_release
@@ -255,7 +256,7 @@ class Changes:
             name, intent, what=f"changing who may call {name}", guarded=guarded
         )
         if check_callers:
-            self._api.set_public(name, public)
+            set_public(self._api, name, public)
         return service
 
     def _revision_of(self, name: str, release: Release) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pymacaron_ci.model import Problem, Release, Secret
 from pymacaron_ci.targets.cloud_run import bodies, names
 from pymacaron_ci.targets.cloud_run.api import Api
+from pymacaron_ci.targets.cloud_run.invokers import FORBIDDEN
 from pymacaron_ci.targets.cloud_run.planning import Seen
 from pymacaron_ci.targets.cloud_run.wanted import Wanted
 from pymacaron_ci.targets.gcp import ApiError
@@ -235,14 +236,6 @@ class Preflight:
         ]
         if restricts and not any(r.get("allowAll") for r in rules):
             yield Finding(FORBIDDEN)
-
-
-FORBIDDEN = Problem(
-    text="an organisation policy (iam.allowedPolicyMemberDomains) forbids services that everybody "
-    "may call",
-    hint="gcp_check_callers: false makes the service public without naming everybody in its "
-    "policy; gcp_public: false makes it private",
-)
 
 
 def sizes(wanted: Wanted, release: Release) -> Iterator[Finding]:

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pymacaron_ci.errors import DeployError
 from pymacaron_ci.model import Change, Phase, Problem, Verdict
 from pymacaron_ci.targets.cloud_run.api import Api
+from pymacaron_ci.targets.cloud_run.invokers import is_public
 from pymacaron_ci.targets.cloud_run.state import Condition
 from pymacaron_ci.targets.cloud_run.steps import ServiceStep, ShiftTraffic
 from pymacaron_ci.targets.cloud_run.wanted import Wanted
+from pymacaron_ci.targets.cloud_run.watch import Watch
 from pymacaron_ci.targets.gcp import ApiError
 from pymacaron_ci.waiting import Pending, Ready, wait_for
 
@@ -29,10 +31,11 @@ class Proof:
         if change is None or not isinstance(change.step, ServiceStep):
             return Verdict(ok=False, reason=f"nothing was done in the phase {phase.name}")
         name, revision = change.step.service, str(change.undo["revision"])
-        condition = self._judged(name, revision)
+        condition, headers = self._judged(name, revision), self.headers(name)
         shifted = any(isinstance(c.step, ShiftTraffic) for c in changes)
-        if condition.ready and shifted and self._wanted.soak_seconds:
-            condition = self._soak(name, revision)
+        if condition.ready and shifted and change.url and self._wanted.soak_seconds:
+            watch = Watch(self._api, self._wanted, self._progress)
+            condition = watch.soak(name, revision, change.url, headers)
         if not condition.ready:
             return Verdict(
                 ok=False,
@@ -41,7 +44,7 @@ class Proof:
                 hint=probable_cause(condition.message, condition.reason),
                 details=self.log_lines(revision),
             )
-        return Verdict(ok=True, url=change.url, headers=self._headers(name))
+        return Verdict(ok=True, url=change.url, headers=headers)
 
     def failure(self, service: str, revision: str, message: str) -> DeployError:
         """The error for a revision that does not work, with its last words."""
@@ -89,32 +92,13 @@ class Proof:
             progress=self._progress,
         )
 
-    def _soak(self, service: str, revision: str) -> Condition:
-        """Watches the revision under its share of the requests."""
-        clock = self._api.session.clock
-        end = clock.now() + self._wanted.soak_seconds
-        self._progress(f"watching {revision} for {self._wanted.soak_seconds} s")
-
-        def probe() -> Ready[Condition] | Pending:
-            found = self._api.revision(service, revision)
-            condition = found.condition if found else Condition(ready=False, message="gone")
-            if condition.ready is False or clock.now() >= end:
-                return Ready(condition)
-            return Pending()
-
-        return wait_for(
-            f"watching {revision}",
-            probe,
-            timeout=self._wanted.soak_seconds + 30,
-            clock=clock,
-            most=5,
-        )
-
-    def _headers(self, service: str) -> Mapping[str, str]:
+    def headers(self, service: str) -> Mapping[str, str]:
         """What a caller of a private service must send: an ID token of the deployer's account."""
-        if self._wanted.public:
-            return {}
         found = self._api.service(service)
+        if found:
+            self._api.require_unmoved(found)
+        if found is None or (self._wanted.public and is_public(self._api, found) is not False):
+            return {}
         account = self._api.session.account
         if not account:
             raise DeployError(
@@ -125,7 +109,7 @@ class Proof:
         answer = self._api.session.read(
             "iamcredentials",
             f"v1/projects/-/serviceAccounts/{account}:generateIdToken",
-            post={"audience": found.uri if found else "", "includeEmail": True},
+            post={"audience": found.uri or "", "includeEmail": True},
         )
         return {"Authorization": f"Bearer {answer.get('token', '')}"}
 

@@ -10,8 +10,9 @@ from pymacaron_ci.model import Change, Live, Phase, Plan, Release, Step, Verdict
 from pymacaron_ci.targets.cloud_run import planning
 from pymacaron_ci.targets.cloud_run.api import Api
 from pymacaron_ci.targets.cloud_run.changes import Changes
+from pymacaron_ci.targets.cloud_run.invokers import FORBIDDEN, is_public
 from pymacaron_ci.targets.cloud_run.planning import Seen
-from pymacaron_ci.targets.cloud_run.preflight import FORBIDDEN, Finding, Preflight
+from pymacaron_ci.targets.cloud_run.preflight import Finding, Preflight
 from pymacaron_ci.targets.cloud_run.proof import Proof
 from pymacaron_ci.targets.cloud_run.steps import CreateRepository, ServiceStep, SetAccess
 from pymacaron_ci.targets.cloud_run.wanted import Wanted, wanted
@@ -81,6 +82,7 @@ class CloudRun:
                 f"{percent} % of the requests: {name}"
                 for name, percent in seen.service.traffic.items()
             ),
+            headers=self._proof.headers(self._wanted.live),
         )
 
     def apply(self, step: Step, release: Release) -> Change:
@@ -120,7 +122,7 @@ class CloudRun:
             seen = Seen(
                 service=service,
                 revisions=self._api.revisions(name),
-                public=self._api.is_public(service),
+                public=is_public(self._api, service),
             )
         self._seen[name] = seen
         return seen

@@ -45,7 +45,7 @@ SERVICE = Wanted(
 class FastClock:
     """Time that runs `factor` times as fast: waits are real, and short."""
 
-    def __init__(self, factor: float = 20) -> None:
+    def __init__(self, factor: float = 8) -> None:
         self._factor = factor
 
     def now(self) -> float:
@@ -56,7 +56,7 @@ class FastClock:
 
 
 class ThreadInstance:
-    """A service in a thread. BROKEN in its environment says how: exits, deaf, tests, all."""
+    """A service in a thread. BROKEN in its environment says how: exits, deaf, tests, down."""
 
     def __init__(self, name: str, environment: Mapping[str, str]) -> None:
         self.name = name
@@ -104,8 +104,8 @@ def _handler(instance: ThreadInstance) -> type[BaseHTTPRequestHandler]:
             status = 200
             if instance.broken == "tests" and self.path == "/check":
                 status = 500
-            if instance.broken == "all" and self.path != "/ping":
-                status = 500
+            if instance.broken == "down":
+                status = 503
             answer = {
                 "release": instance.environment.get("PYM_RELEASE"),
                 "environment": instance.environment,

@@ -194,6 +194,10 @@ else:  # can't be subscripted on Python 3.10
 class PymacaronLogger(_Adapter):
     """A logger with 2.x's `warn`, which newer Pythons are about to drop."""
 
+    def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
+        """The caller's `extra` stays, which logging's own adapter replaces."""
+        return msg, kwargs
+
     def warn(self, msg: object, *args: object, **kwargs: Any) -> None:
         self.warning(msg, *args, **kwargs)
 
@@ -217,7 +221,7 @@ def _json(value: object) -> str:
         return _quoted(redactor.text(value))
     if type(value) in (int, float):
         return repr(value)
-    return json.dumps(value, default=lambda o: redactor.text(str(o)))
+    return json.dumps(redactor.data(value))
 
 
 def _user() -> str:

@@ -6,9 +6,7 @@ import json
 import os
 import re
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,7 +14,8 @@ import click
 
 from pymacaron_ci import __version__
 from pymacaron_ci.errors import ConfigError, Failure, Stopped
-from pymacaron_ci.model import Problem, Report, Secret
+from pymacaron_ci.model import Report
+from pymacaron_ci.simulator_commands import simulator
 
 Command = Callable[..., Any]
 
@@ -138,8 +137,9 @@ def validate(folder: Path, environment: str | None, format_: str | None) -> int:
     if chosen == "json":
         click.echo(json.dumps(render_json(problems), indent=2))
     elif chosen == "github":
-        desk = _Desk(chosen)
-        desk.reporter.finished(
+        from pymacaron_ci.desk import Desk
+
+        Desk(os.environ, chosen).reporter.finished(
             Report(
                 status="valid" if loaded else "failed",
                 exit_code=code,
@@ -165,9 +165,9 @@ def dry_run(**flags: Any) -> int:
       pymacaron-ci dry-run
       pymacaron-ci dry-run --format json
     """
-    from pymacaron_ci import parts
+    from pymacaron_ci import desk, parts
 
-    return _run(parts.dry_run, **flags)
+    return desk.run(parts.dry_run, os.environ, **flags)
 
 
 @cli.command()
@@ -182,9 +182,9 @@ def build(**flags: Any) -> int:
       pymacaron-ci build
       pymacaron-ci build --no-push
     """
-    from pymacaron_ci import parts
+    from pymacaron_ci import desk, parts
 
-    return _run(parts.build, **flags)
+    return desk.run(parts.build, os.environ, **flags)
 
 
 @cli.command()
@@ -199,9 +199,9 @@ def deploy(**flags: Any) -> int:
       pymacaron-ci deploy --env staging
       pymacaron-ci deploy --simulate
     """
-    from pymacaron_ci import parts
+    from pymacaron_ci import desk, parts
 
-    return _run(parts.deploy, **flags)
+    return desk.run(parts.deploy, os.environ, **flags)
 
 
 @cli.command()
@@ -215,9 +215,9 @@ def rollback(**flags: Any) -> int:
       pymacaron-ci rollback
       pymacaron-ci rollback --env staging --no-test
     """
-    from pymacaron_ci import parts
+    from pymacaron_ci import desk, parts
 
-    return _run(parts.rollback, **flags)
+    return desk.run(parts.rollback, os.environ, **flags)
 
 
 @cli.command()
@@ -231,9 +231,9 @@ def status(**flags: Any) -> int:
       pymacaron-ci status
       pymacaron-ci status --simulate
     """
-    from pymacaron_ci import parts
+    from pymacaron_ci import desk, parts
 
-    return _run(parts.status, **flags)
+    return desk.run(parts.status, os.environ, **flags)
 
 
 @cli.command()
@@ -250,156 +250,7 @@ def schema() -> int:
     return 0
 
 
-@cli.group()
-def simulator() -> None:
-    """The clouds that `--simulate` uses: they run on until they are stopped.
-
-    \b
-    Examples:
-      pymacaron-ci simulator status
-      pymacaron-ci simulator stop
-      pymacaron-ci simulator reset          forget everything that was deployed to them
-    """
-
-
-def _status_lines(client: Any, state: Path) -> Iterator[str]:
-    running = client.status(state)
-    if running is None:
-        yield "no simulator runs here"
-        return
-    yield f"the simulator runs as process {running.pid}; instances: {running.endpoints.instances}"
-    for service in running.services:
-        serving = service.revision or "nothing serves"
-        yield f"  {service.name}  {service.url}  {serving}, {service.instances} instances"
-    if not running.services:
-        yield "  nothing is deployed"
-
-
-def _stop_lines(client: Any, state: Path) -> Iterator[str]:
-    yield "stopped; its state stays" if client.stop(state) else "no simulator runs here"
-
-
-def _reset_lines(client: Any, state: Path) -> Iterator[str]:
-    client.reset(state)
-    yield "stopped; everything that was deployed is forgotten"
-
-
-_SIMULATOR = {"status": _status_lines, "stop": _stop_lines, "reset": _reset_lines}
-
-
-def _simulator_command(name: str, summary: str) -> None:
-    @simulator.command(name, help=summary)
-    @click.option(
-        "-C", "folder", metavar="DIR", type=click.Path(path_type=Path), default=Path(),
-        help="The service's folder.",
-    )  # fmt: skip
-    @click.option("--simulator-state", type=click.Path(path_type=Path), metavar="DIR")
-    def command(folder: Path, simulator_state: Path | None) -> int:
-        from pymacaron_ci import parts
-        from pymacaron_ci.simulator import client
-
-        state = simulator_state or parts.simulator_state(folder)
-        for line in _SIMULATOR[name](client, state):
-            click.echo(line)
-        return 0
-
-
-_simulator_command("status", "Tell what runs and where it answers.")
-_simulator_command("stop", "Stop the simulated clouds and their services; their state stays.")
-_simulator_command("reset", "Stop them and forget everything that was deployed.")
-
-
-class _Desk:
-    """Where a command's words go: a terminal or a log, JSON, or a workflow's step."""
-
-    def __init__(
-        self, format_: str | None, *, simulated: bool = False, report_file: Path | None = None
-    ) -> None:
-        from pymacaron_ci.github import run as github
-        from pymacaron_ci.reporter import JsonReporter, Redactor, Reporter, TextReporter
-
-        self.redact = Redactor()
-        self.github = github.begin(os.environ, sys.stdout, Path.cwd(), wanted=format_ == "github")
-        self.format = format_ or ("github" if self.github else "text")
-        self.reporter: Reporter
-        if self.format == "json":
-            self.reporter = JsonReporter(self.redact, simulated=simulated)
-        elif self.github and self.format == "github":
-            text = TextReporter(self.redact, out=self.github.log, simulated=simulated)
-            self.reporter = self.github.reporter(text, redact=self.redact, report_file=report_file)
-            # A traceback or a library's warning may quote anything: it must not become a command.
-            sys.stderr = self.github.log
-        else:
-            self.reporter = TextReporter(self.redact, simulated=simulated)
-
-    def take_secrets(self, names: Sequence[str]) -> Mapping[str, str]:
-        """Out of the environment: no process that is started later inherits one."""
-        if not self.github:
-            return {name: os.environ.pop(name) for name in names if name in os.environ}
-        from pymacaron_ci.github.inputs import take_secrets
-
-        given = take_secrets(os.environ, names)
-        for name in given.unlisted:
-            self.reporter.warn(
-                Problem(
-                    text=f"the secret {name} is given and not listed in env_secrets: not used",
-                    severity="warning",
-                )
-            )
-        return given.values
-
-    def hide(self, secrets: tuple[Secret, ...]) -> None:
-        """Before the first line is printed."""
-        if self.github:
-            self.github.mask(secrets)
-        self.redact.hide(secrets)
-
-
-def _run(action: Callable[[Any], Report], **flags: Any) -> int:
-    """Gives a command its parts and the environment; reports how it ended, however it ended."""
-    from pymacaron_ci import parts
-    from pymacaron_ci.reporter import report_json
-    from pymacaron_ci.signals import Signals
-
-    start = time.monotonic()
-    report_file: Path | None = flags.pop("report")
-    desk = _Desk(flags.pop("format_"), simulated=flags["simulate"], report_file=report_file)
-    signals = Signals(lambda text: click.echo(text, err=True))
-    with signals.installed():
-        try:
-            report = action(
-                parts.Inputs(
-                    environ=os.environ,
-                    take_secrets=desk.take_secrets,
-                    reporter=desk.reporter,
-                    hide=desk.hide,
-                    hold_signals=signals.hold,
-                    run_url=desk.github.context.run_url if desk.github else None,
-                    login=desk.github.inputs().login if desk.github else None,
-                    tokens=desk.github.tokens if desk.github else None,
-                    **flags,
-                )
-            )
-        except Failure as failure:
-            report = Report(
-                status="failed",
-                exit_code=failure.exit_code,
-                problems=failure.problems,
-                notes=failure.details,
-            )
-        except Stopped as stop:
-            report = Report(
-                status="stopped", exit_code=stop.exit_code, problems=(Problem(text=str(stop)),)
-            )
-        with signals.hold():
-            report = replace(
-                report, simulated=flags["simulate"], seconds=round(time.monotonic() - start, 3)
-            )
-            desk.reporter.finished(report)
-            if report_file:
-                text = desk.redact(report_json(report))
-                report_file.write_text(text + "\n", encoding="utf-8")
-    return report.exit_code
+cli.add_command(simulator)
 
 
 def _format(chosen: str | None) -> str:

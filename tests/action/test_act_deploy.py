@@ -1,0 +1,154 @@
+"""Simulated deployments through the action, run by act: good, repeated, broken; and what leaks."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.action import act, vault
+
+pytestmark = [pytest.mark.real("act"), pytest.mark.real("git")]
+
+# What a leak would show: distinctive parts, for a secret may be cut or folded on its way.
+TRACES = [part for value in vault.SECRETS.values() for part in value.split("\n") if len(part) > 8]
+
+
+class Watch:
+    """The command lines of all processes, looked at again and again."""
+
+    def __init__(self) -> None:
+        self.seen: set[bytes] = set()
+        self._stop = threading.Event()
+
+    def look(self) -> None:
+        while not self._stop.wait(0.02):
+            for entry in Path("/proc").iterdir():
+                if entry.name.isdigit() and int(entry.name) != os.getpid():
+                    try:
+                        self.seen.add((entry / "cmdline").read_bytes())
+                    except OSError:
+                        continue
+
+    @contextmanager
+    def on(self) -> Iterator[None]:
+        thread = threading.Thread(target=self.look)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            thread.join()
+
+
+def stop_simulators(home: Path) -> None:
+    """On GitHub the runner ends what a job leaves behind; act doesn't."""
+    for file in home.rglob("daemon.json"):
+        pid = json.loads(file.read_text()).get("pid")
+        if isinstance(pid, int):
+            with_state = Path(f"/proc/{pid}/cmdline")
+            if with_state.exists() and str(file.parent).encode() in with_state.read_bytes():
+                os.kill(pid, 15)
+
+
+@pytest.mark.timeout(900)
+def test_deploy_again_break_and_look(tmp_path: Path, action: Path) -> None:
+    secrets = vault.SECRETS
+    simulate = {"command": "deploy", "simulate": "true"}
+    commit = "git -c user.name=x -c user.email=x@example.com commit -qam broken"
+    flow = act.workflow(
+        act.use("first", inputs=simulate, secrets=vault.NAMES),
+        act.use("again", inputs=simulate, secrets=vault.NAMES),
+        f"- run: |\n    {vault.BREAK}\n    {commit}",
+        act.use("broken", inputs=simulate, secrets=vault.NAMES, lenient=True),
+        act.use("look", inputs={"command": "status", "simulate": "true"}, secrets=vault.NAMES),
+    )
+    workspace = act.caller(tmp_path / "ws", flow, vault.FILES)
+    home = tmp_path / "home"
+    watch = Watch()
+    try:
+        with watch.on():
+            ran = act.run(workspace, home, action=action, secrets=secrets, timeout=840)
+        assert ran.status == 0, ran.log()
+
+        first, again = ran.outputs("first"), ran.outputs("again")
+        assert (first["status"], first["changed"]) == ("deployed", "true"), ran.log("first")
+        assert first["digest"].startswith("sha256:")
+        assert first["image"].endswith(first["digest"])
+        assert first["url"].startswith("http")
+        assert first["release"] in ran.summary("first")
+        assert "simulat" in ran.summary("first")
+        assert ran.annotations("first") == []
+
+        assert (again["status"], again["changed"]) == ("unchanged", "false"), ran.log("again")
+        assert again["release"] == first["release"]
+        assert "installed" not in ran.log("again")
+
+        broken = ran.outputs("broken")
+        assert ran.exit_status("broken") == 6
+        assert (broken["status"], broken["changed"]) == ("undone", "false")
+        assert broken["previous-release"] == first["release"]
+        assert broken["release"] != first["release"]
+        ((_, _, text),) = ran.annotations("broken")
+        assert "acceptance tests failed against staging" in text
+        assert "test_the_container_got_every_secret" in ran.summary("broken")
+        report = json.loads(Path(broken["report"]).read_text(encoding="utf-8"))
+        assert report["status"] == "undone"
+        assert len(report["failures"]) == 2
+
+        look = ran.outputs("look")
+        assert (look["status"], look["release"]) == ("live", first["release"])
+
+        assert leaks(ran.shown(secrets)) == []
+        assert leaks("".join(c.decode("utf-8", "replace") for c in watch.seen)) == []
+        assert left_behind(home, workspace) == []
+    finally:
+        stop_simulators(tmp_path)
+
+
+def leaks(text: str) -> list[str]:
+    return [trace for trace in TRACES if trace in text]
+
+
+def left_behind(home: Path, workspace: Path) -> list[str]:
+    """Files of the runner that hold a secret: image layers are unpacked, reports and caches read.
+
+    Not looked at: what act itself was given, and the simulated cloud's own memory, which has to
+    know a service's environment as a cloud does.
+    """
+    found = []
+    for folder in (home, workspace):
+        for file in folder.rglob("*"):
+            if file.name == "secrets.yml" or not file.is_file() or file.is_symlink():
+                continue
+            if "simulator/google" in file.as_posix():
+                continue
+            data = file.read_bytes()
+            if data[:2] == b"\x1f\x8b":
+                data = gzip.decompress(data)
+            found += [f"{file}: {trace}" for trace in TRACES if trace.encode() in data]
+    return found
+
+
+def test_the_watch_would_see_a_secret_on_a_command_line(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    watch = Watch()
+    with watch.on():
+        subprocess.run(
+            [sys.executable, "-c", "import time; time.sleep(1)", vault.SECRETS["S01_PLAIN"]],
+            check=True,
+            timeout=60,
+        )
+    assert leaks("".join(c.decode("utf-8", "replace") for c in watch.seen)) == [
+        vault.SECRETS["S01_PLAIN"]
+    ]
+    (tmp_path / "a.gz").write_bytes(gzip.compress(b"x plain-7f3a9c51e2 x"))
+    assert left_behind(tmp_path, tmp_path / "none") != []

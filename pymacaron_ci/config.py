@@ -14,6 +14,7 @@ from pymacaron_ci.errors import ConfigError
 from pymacaron_ci.findings import Case, between, conversions, google, presence, secrecy
 from pymacaron_ci.model import Location, Problem
 from pymacaron_ci.options import OPTIONS, TARGETS, Complaint, Option, Settings, Target
+from pymacaron_ci.options.declare import AWS
 from pymacaron_ci.options.spelling import nearest
 from pymacaron_ci.options.validation import complaints, whole
 from pymacaron_ci.quoting import quoted
@@ -159,10 +160,11 @@ def _problem(read: Document, where: Where, complaint: Complaint) -> Problem:
 
 
 def _target(data: Mapping[str, object], usable: bool) -> Target | None:
-    """The target to judge by. One that is misspelt is taken for what it should be."""
+    """The target to judge by. One that is misspelt, or its key, is taken for what it should be."""
     given = data.get("deploy_target")
     if given is None:
-        return OPTIONS["deploy_target"].default  # type: ignore[return-value]
+        written = (v for k, v in data.items() if nearest(k, ["deploy_target"]))
+        return next((t for v in written for t in TARGETS if t == v), AWS)
     meant = given if usable else nearest(str(given), TARGETS)
     return next((t for t in TARGETS if t == meant), None)
 

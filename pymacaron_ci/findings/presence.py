@@ -79,11 +79,12 @@ def _missing(case: Case, misspelt: dict[str, str]) -> Iterator[Problem]:
     data = case.document.data
     if _is_missing(OPTIONS["deploy_target"], case):
         near = _slip("deploy_target", misspelt, case)
-        yield warning(
-            f"no deploy_target: {AWS} is assumed",
-            near or f"add `deploy_target: {AWS}`, or one of {', '.join(TARGETS[1:])}",
-            _place("deploy_target", misspelt, case),
-        )
+        place = _place("deploy_target", misspelt, case)
+        if case.target != AWS:
+            yield error("deploy_target is missing", near, place)
+        else:
+            otherwise = f"add `deploy_target: {AWS}`, or one of {', '.join(TARGETS[1:])}"
+            yield warning(f"no deploy_target: {AWS} is assumed", near or otherwise, place)
     if _is_missing(OPTIONS["live_url"], case):
         yield error(
             "live_url is missing: every service needs it, or live_host",

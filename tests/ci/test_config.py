@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -9,11 +10,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pymacaron_ci import config
+from pymacaron_ci import config, document
 from pymacaron_ci.config import Config
 from pymacaron_ci.errors import ConfigError
 from pymacaron_ci.model import Problem
+from pymacaron_ci.options import OPTIONS, TARGETS
 
 CLOUD_RUN: dict[str, object] = {
     "name": "hello",
@@ -295,9 +299,7 @@ def test_a_value_that_equals_a_listed_name_is_a_reference(load: Load) -> None:
 def test_a_literal_secret_is_a_warning(load: Load, name: str) -> None:
     loaded = load.data(CLOUD_RUN, **{name: "s3cr3t"})
 
-    assert texts(loaded) == [
-        f"{name} holds a secret: everybody who reads this file has it"
-    ]
+    assert texts(loaded) == [f"{name} holds a secret: everybody who reads this file has it"]
 
 
 def test_no_part_of_a_literal_secret_is_in_any_repr_or_text(load: Load) -> None:
@@ -330,6 +332,38 @@ def test_all_problems_come_at_once_in_the_order_of_the_file(load: Load) -> None:
     assert lines == sorted(lines, key=lambda n: n or 0)
     assert {p.severity for p in caught.value.problems} == {"error", "warning"}
     assert caught.value.exit_code == 2
+
+
+def test_a_misspelt_key_of_the_target_still_tells_the_target(load: Load) -> None:
+    given = {k: v for k, v in CLOUD_RUN.items() if k != "deploy_target"}
+
+    (found,) = load.problems(given, deploy_traget="gcp-cloud-run")
+
+    assert found.text == "deploy_target is missing"
+    assert found.hint == "line 1 has deploy_traget: did you mean deploy_target?"
+
+
+VALUES = st.one_of(
+    st.sampled_from([*TARGETS, "hello", "A_NAME", "512Mi", "eu-west-1", "https://x.example.com"]),
+    st.none() | st.booleans() | st.integers(-9, 9**9) | st.floats(allow_nan=False),
+    st.text(max_size=70),
+    st.lists(st.integers(0, 100) | st.sampled_from(["A_NAME", "a", None, ["x"]]), max_size=3),
+    st.dictionaries(st.text(max_size=5), st.text(max_size=5) | st.integers(), max_size=2),
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(OPTIONS)), VALUES, max_size=12))
+@settings(max_examples=200, deadline=None)
+def test_no_values_whatever_of_known_settings_lead_to_a_traceback(
+    data: dict[str, object],
+) -> None:
+    path = Path("pym-config.yaml")
+    for base in (CLOUD_RUN, BEANSTALK, GKE):
+        text = yaml.safe_dump({**base, **data}, allow_unicode=True)
+        with contextlib.suppress(ConfigError):
+            loaded = config.judge(document.parse(text.encode(), "x"), path, path.parent, None)
+            assert loaded.live_url
+            assert loaded.image_repository("some-project")
 
 
 def test_an_environment_has_its_own_file(load: Load, tmp_path: Path) -> None:

@@ -283,7 +283,9 @@ class Reader:
             ),
             None,
         )
-        other = scalar(extra) if extra is not None and extra.always is None else _same
+        other: Callable[[str], Any] = _same
+        if extra is not None and extra.always is None:
+            other = scalar(extra)
 
         def build(pairs: Iterable[tuple[str, str]]) -> Any:
             return {name: converters.get(name, other)(text) for name, text in pairs}

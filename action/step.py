@@ -19,6 +19,7 @@ from pymacaron_ci.github import context, inputs
 from pymacaron_ci.github.commands import Commands, Log
 from pymacaron_ci.github.files import append_outputs, outputs
 from pymacaron_ci.model import Report
+from pymacaron_ci.oidc import stored_keys
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = ROOT / "action" / "requirements"
@@ -90,6 +91,9 @@ def run(step: Step) -> int:
     except ConfigError:  # `validate` finds it again, and knows how to tell it
         return become(core, inputs.arguments(given, "validate"), step.environ)
     step.say(f"{loaded.file} is valid: {loaded.settings.name} on {loaded.target}")
+    if not given.simulate:
+        for problem in stored_keys(step.environ, loaded.target, given.login):
+            step.commands.annotate(problem)
     python = step.install(LOCKS[loaded.target], over=core)
     report = step.temp / "pymacaron-ci" / f"report-{os.getpid()}.json"
     arguments = inputs.arguments(given, choice.command, report=str(report))

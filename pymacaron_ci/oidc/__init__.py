@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from pymacaron_ci.model import Problem
@@ -74,6 +75,33 @@ class Login:
                 text="gcp-service-account is given without gcp-workload-identity-provider",
                 hint="give the provider too, or leave both out to use ambient credentials",
             )
+
+
+def stored_keys(environ: Mapping[str, str], target: str, login: Login) -> Iterator[Problem]:
+    """A warning where the run will use a key that somebody stored, and how to do without one."""
+    if target == "aws-beanstalk":
+        # AKIA: of a user, for ever. ASIA: temporary, as other actions leave them.
+        if not login.aws_role and environ.get("AWS_ACCESS_KEY_ID", "").startswith("AKIA"):
+            yield _stored("a stored AWS access key", "aws-role-to-assume")
+    elif not login.gcp_provider and _is_key(environ.get("GOOGLE_APPLICATION_CREDENTIALS", "")):
+        yield _stored("a service account's stored key", "gcp-workload-identity-provider")
+
+
+def _stored(what: str, instead: str) -> Problem:
+    return Problem(
+        text=f"this run logs in with {what}: whoever copies it can deploy",
+        severity="warning",
+        hint=f"log in without one: permissions: id-token: write, and the input {instead} "
+        "(docs/oidc.md)",
+    )
+
+
+def _is_key(file: str) -> bool:
+    try:
+        data = json.loads(Path(file).read_text(encoding="utf-8")) if file else None
+    except (OSError, ValueError):
+        return False
+    return isinstance(data, dict) and data.get("type") == "service_account"
 
 
 def claims(token: str) -> dict[str, Any]:

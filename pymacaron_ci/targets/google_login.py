@@ -13,6 +13,7 @@ from pymacaron_ci.errors import DeployError, NoCredentials
 from pymacaron_ci.oidc import Login, TokenSource
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+OVERRIDE = "CLOUDSDK_API_ENDPOINT_OVERRIDES_"  # gcloud's own names for other endpoints
 FILE = "GOOGLE_APPLICATION_CREDENTIALS"
 WRITTEN_BY_GCLOUD = "application_default_credentials.json"
 
@@ -25,10 +26,14 @@ def credentials(
     """Credentials, and the project that goes with them where one is known."""
     project = environ.get("GOOGLE_CLOUD_PROJECT") or environ.get("CLOUDSDK_CORE_PROJECT")
     if login and login.provider and tokens:
-        from pymacaron_ci.oidc.google import FederatedCredentials
+        from pymacaron_ci.oidc.google import IAM, STS, FederatedCredentials
 
         found = FederatedCredentials(
-            login.provider, tokens(), service_account=login.gcp_service_account
+            login.provider,
+            tokens(),
+            service_account=login.gcp_service_account,
+            sts=environ.get(f"{OVERRIDE}STS") or STS,
+            iam=environ.get(f"{OVERRIDE}IAMCREDENTIALS") or IAM,
         )
         return found, project or project_of(login.gcp_service_account)
     return ambient(environ, project)

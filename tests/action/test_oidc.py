@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from google.auth.transport.requests import Request
 from pymacaron_ci.errors import ConfigError, DeployError, OutOfTime
 from pymacaron_ci.github import id_token
 from pymacaron_ci.github.context import Context
-from pymacaron_ci.oidc import TokenSource, claims, told
+from pymacaron_ci.oidc import Login, TokenSource, claims, stored_keys, told
 from pymacaron_ci.oidc import aws as aws_login
 from pymacaron_ci.oidc.google import FederatedCredentials
 from pymacaron_ci.targets.gcp import authorized
@@ -341,3 +342,37 @@ def test_an_identity_token_goes_nowhere_but_to_google(clouds: Clouds, url: str) 
     with pytest.raises(ConfigError, match="are not sent to"):
         FederatedCredentials(PROVIDER, tokens(clouds), sts=url)
     assert clouds.calls == []
+
+
+# Stored keys
+
+
+@pytest.mark.parametrize(
+    ("target", "key", "kind", "login", "warned"),
+    [
+        ("aws-beanstalk", "AKIAEXAMPLE", None, Login(), "stored AWS access key"),
+        ("aws-beanstalk", "ASIAEXAMPLE", None, Login(), ""),
+        ("aws-beanstalk", "AKIAEXAMPLE", None, Login(aws_role=ROLE), ""),
+        ("gcp-cloud-run", "AKIAEXAMPLE", None, Login(), ""),
+        ("gcp-cloud-run", "", "service_account", Login(), "service account's stored key"),
+        ("gke", "", "service_account", Login(), "service account's stored key"),
+        ("gke", "", "external_account", Login(), ""),
+        ("gke", "", "service_account", Login(gcp_provider=PROVIDER), ""),
+        ("gke", "", "not json", Login(), ""),
+    ],
+)
+def test_a_stored_key_draws_a_warning_that_shows_how_to_go_without(
+    tmp_path: Path, target: str, key: str, kind: str | None, login: Login, warned: str
+) -> None:
+    environ = {"AWS_ACCESS_KEY_ID": key}
+    if kind:
+        file = tmp_path / "key.json"
+        file.write_text(kind if kind == "not json" else json.dumps({"type": kind}))
+        environ["GOOGLE_APPLICATION_CREDENTIALS"] = str(file)
+    problems = list(stored_keys(environ, target, login))
+    assert len(problems) == bool(warned)
+    for problem in problems:
+        assert warned in problem.text
+        assert problem.severity == "warning"
+        assert "id-token: write" in (problem.hint or "")
+        assert "EXAMPLE" not in str(problem)

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 
 from pymacaron_ci import __version__
 from pymacaron_ci.config import Config
 from pymacaron_ci.model import Image, Release, Secret, Source, fingerprint
+
+
+def canonical(value: object) -> str:
+    """The same text for the same data, in whatever order and with whatever keys YAML gave it."""
+    if isinstance(value, Mapping):
+        pairs = sorted(f"{canonical(k)}:{canonical(v)}" for k, v in value.items())
+        return "{" + ",".join(pairs) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(canonical(item) for item in value) + "]"
+    return json.dumps(value) if isinstance(value, str) else f"{type(value).__name__} {value!r}"
 
 
 def release_of(
@@ -26,7 +37,7 @@ def release_of(
         __version__,
         source.revision,
         config.target,
-        json.dumps(config.data, sort_keys=True, default=str),
+        canonical(config.data),
         fingerprint(secrets, salt=config.settings.name),
     ]
     return Release(

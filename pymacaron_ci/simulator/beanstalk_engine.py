@@ -19,7 +19,14 @@ from pymacaron_ci.simulator.beanstalk_state import (
     Version,
     new_id,
 )
-from pymacaron_ci.simulator.instances import Instance, InstanceError, Limits, Runner, alive
+from pymacaron_ci.simulator.instances import (
+    ImageNotFound,
+    Instance,
+    InstanceError,
+    Limits,
+    Runner,
+    alive,
+)
 
 PROPERTIES = "aws:elasticbeanstalk:application:environment|"
 PROCESS = "aws:elasticbeanstalk:environment:process:default"
@@ -40,6 +47,7 @@ class Engine:
         self._running: dict[str, dict[str, Instance]] = {}
         self._balancers: dict[str, Balancer] = {}
         self._closed = threading.Event()
+        self._paused = False
         self._monitor = threading.Thread(target=self._watch, daemon=True, name="eb-monitor")
 
     def start(self) -> None:
@@ -60,9 +68,13 @@ class Engine:
         self._closed.set()
         if self._monitor.is_alive():
             self._monitor.join(5)
-        for balancer in self._balancers.values():
+        for balancer in list(self._balancers.values()):
             balancer.stop()
         self._runner.close()
+
+    def pause(self) -> None:
+        """From now on what is begun stays under way, as in a cloud that is stuck."""
+        self._paused = True
 
     def begin(
         self, environment: Environment, kind: str, request_id: str, seconds: float, other: str = ""
@@ -75,6 +87,8 @@ class Engine:
         self._schedule(environment, seconds)
 
     def _schedule(self, environment: Environment, seconds: float) -> None:
+        if self._paused:
+            return
         operation = environment.operation
         timer = threading.Timer(max(0.0, seconds), self._due, [environment.id, operation])
         timer.daemon = True
@@ -112,6 +126,7 @@ class Engine:
                 return
             name = environment.name
             if problem:
+                environment.tail = {"eb-engine.log": problem}
                 self._failed(
                     environment,
                     [
@@ -123,7 +138,6 @@ class Engine:
                         "information, see troubleshooting documentation.",
                     ],
                 )
-                environment.tail = {"eb-engine.log": problem}
                 return
             self._say(environment, f"Application available at {environment.cname}.")
             if self._answers(environment):
@@ -180,8 +194,11 @@ class Engine:
                     name=f"{environment.name}-{number}",
                     limits=Limits(port=port),
                 )
+        except ImageNotFound as error:
+            unknown = f"manifest for {image} not found: manifest unknown ({error})"
+            return f"{_COMMAND_FAILED} Docker pull failed: {unknown}"
         except (InstanceError, ValueError, KeyError) as error:
-            return f"[ERROR] An error occurred during execution of command [app-deploy]: {error}"
+            return f"{_COMMAND_FAILED} {error}"
         with self._store.lock:
             unwanted = dict(self._running.get(environment_id, {}))
             if environment.status in ("Terminating", "Terminated") or self._closed.is_set():
@@ -346,6 +363,7 @@ class Engine:
             self._store.event(environment, message, severity)
 
 
+_COMMAND_FAILED = "[ERROR] An error occurred during execution of command [app-deploy]:"
 _SICK = "ELB processes are not healthy on all instances."
 
 COLORS = {

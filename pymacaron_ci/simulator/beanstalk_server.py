@@ -88,6 +88,10 @@ class BeanstalkServer:
         with self._lock:
             self._faults.extend(faults)
 
+    def clear_faults(self) -> None:
+        with self._lock:
+            self._faults.clear()
+
     def _bundle(self, version: Version) -> bytes | None:
         return self._buckets.get(version.bucket, version.key)
 
@@ -164,7 +168,8 @@ class BeanstalkServer:
             raise Reset
         if response and fault.kind == "truncated":
             return replace(response, cut=True)
-        return refuse(_FAULTS[fault.kind])
+        s3_is_busy = call.service == "s3" and fault.kind == "throttled"
+        return refuse(_SLOW_DOWN if s3_is_busy else _FAULTS[fault.kind])
 
     def _fault(self, operation: str) -> AwsFault | None:
         for index, fault in enumerate(self._faults):
@@ -247,6 +252,7 @@ def _json(value: Any, status: int = 200) -> Response:
 
 
 EXPIRED = AwsError("ExpiredToken", "The security token included in the request is expired", 403)
+_SLOW_DOWN = AwsError("SlowDown", "Please reduce your request rate.", 503)
 _FAULTS = {
     "throttled": AwsError("Throttling", "Rate exceeded", 400),
     "500": AwsError("InternalFailure", "An internal error occurred", 500),

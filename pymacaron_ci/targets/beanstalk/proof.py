@@ -31,7 +31,7 @@ CAUSES = (
     (r"\bKilled\b|OOMKilled|out of memory|OutOfMemory|MemoryError",
      "the servers have too little memory: take a larger aws_instance_type or fewer workers"),
     (r"ModuleNotFoundError|ImportError", "a Python module is missing: see requirements.txt"),
-    (r"Traceback \(most recent call last\)", "the service fails when it starts: see the log above"),
+    (r"Traceback \(most recent call last\)", "the service fails when it starts: see the log"),
     (r"instance profile .* does not exist|must have instance profile",
      "the instance profile is missing: see aws_instance_profile"),
     (r"ELB processes are not healthy|failing health checks|Target\.ResponseCodeMismatch",

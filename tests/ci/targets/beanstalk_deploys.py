@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.session
+from botocore.loaders import Loader
 
 from pymacaron_ci import config as configs
 from pymacaron_ci import pipeline
@@ -32,6 +34,7 @@ CONFIG = {
     "aws_keypair": "aws-eb",
     "aws_instance_type": "t3.micro",
 }
+_MODELS = Loader()  # read once for all tests
 LIVE = "hello.eu-west-1.elasticbeanstalk.com"
 QUICK = Patience(
     process=10,
@@ -157,15 +160,26 @@ class Deploys:
         self.config = configs.load(folder)
         self.reporter = Quiet()
         self.sessions: list[Any] = []
+        self._aws: dict[int, Aws] = {}
 
     def session(self) -> Any:
-        made = boto3.Session("AKIDSIMULATED", "secret", region_name="eu-west-1")
+        core = botocore.session.Session()
+        core.register_component("data_loader", _MODELS)
+        made = boto3.Session(
+            "AKIDSIMULATED", "secret", region_name="eu-west-1", botocore_session=core
+        )
         for watch in self.sessions:
             watch(made)
         return made
 
     def target(self, *, attempts: int = 6, **options: Any) -> Beanstalk:
-        aws = Aws(self.session, endpoint=self.server.url, attempts=attempts, read_timeout=1)
+        if attempts not in self._aws:
+            self._aws[attempts] = Aws(
+                self.session, endpoint=self.server.url, attempts=attempts, read_timeout=1
+            )
+        return self.target_over(self._aws[attempts], **options)
+
+    def target_over(self, aws: Aws, **options: Any) -> Beanstalk:
         return Beanstalk(
             self.config,
             aws,

@@ -112,7 +112,7 @@ def container(pushed: tuple[Image, list[str]], client: docker.DockerClient) -> I
 
 
 def address(started: Container) -> str:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while True:
         started.reload()
         ports = started.ports.get("8080/tcp")
@@ -121,7 +121,7 @@ def address(started: Container) -> str:
             try:
                 if requests.get(f"{url}/ping", timeout=2).ok:
                     return url
-            except requests.ConnectionError:
+            except requests.RequestException:
                 pass
         assert started.status != "exited", started.logs().decode()[-3000:]
         assert time.monotonic() < deadline, started.logs().decode()[-3000:]

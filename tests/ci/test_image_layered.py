@@ -1,0 +1,526 @@
+"""Images made without an engine, pushed to a real registry, run by a real engine."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+import requests
+
+from pymacaron_ci import image, source
+from pymacaron_ci.context import Entry
+from pymacaron_ci.errors import BuildError
+from pymacaron_ci.images import oci, registry
+from pymacaron_ci.images.layered import LayeredBuilder
+from pymacaron_ci.model import Image, Release, Secret
+from tests.ci.image_parts import commit, tiny_wheel, write
+from tests.ci.registry_process import docker_registry
+
+pytestmark = [pytest.mark.real("registry", "git")]
+
+SECRET = "a-planted-secret-of-32-characters!"
+MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with docker_registry(tmp_path_factory.mktemp("registry")) as address:
+        yield address
+
+
+def push_base(host: str, name: str, architectures: Mapping[str, str], python: str = MINOR) -> str:
+    """A base image of one small layer for each architecture; its name with host and tag."""
+    target = registry.Repository(registry.parse(f"{host}/{name}"))
+    parts = []
+    for architecture, content in architectures.items():
+        stream = io.BytesIO()
+        with tarfile.open(fileobj=stream, mode="w") as tar:
+            header = tarfile.TarInfo("etc/base")
+            header.size = len(content)
+            tar.addfile(header, io.BytesIO(content.encode()))
+        packed = gzip.compress(stream.getvalue(), mtime=0)
+        layer = oci.Blob(
+            digest=oci.digest_of(packed),
+            size=len(packed),
+            media_type="application/vnd.docker.image.rootfs.diff.tar.gzip",
+            content=packed,
+        )
+        config = oci.json_blob(
+            {
+                "architecture": architecture,
+                "os": "linux",
+                "config": {
+                    "Env": [f"PYTHON_VERSION={python}", "PATH=/usr/local/bin:/bin", "LANG=C.UTF-8"],
+                    "Entrypoint": ["/odd"],
+                },
+                "rootfs": {"type": "layers", "diff_ids": [oci.digest_of(stream.getvalue())]},
+                "history": [{"created_by": "base"}],
+            },
+            oci.CONFIG,
+        )
+        manifest = oci.manifest(config, [layer.descriptor()], {})
+        target.push_all([layer, config])
+        target.push_manifest(manifest, manifest.digest)
+        parts.append(
+            manifest.descriptor() | {"platform": {"os": "linux", "architecture": architecture}}
+        )
+    target.push_manifest(oci.index(parts, {}), "1")
+    return f"{host}/{name}:1"
+
+
+@pytest.fixture(scope="module")
+def base(host: str) -> str:
+    return push_base(host, "base", {"amd64": "A", "arm64": "B"})
+
+
+def make_wheels(folder: Path) -> Path:
+    """An index of a few packages, so that nothing is downloaded."""
+    folder.mkdir()
+    tiny_wheel(folder)
+    tiny_wheel(folder, "other", "2.0")
+    tiny_wheel(folder, "pymacaron", "9.0")
+    return folder
+
+
+def make_service(folder: Path) -> Path:
+    """It pins its own pymacaron, for the same reason."""
+    files = {
+        "pym-config.yaml": "name: hello\n",
+        "requirements.txt": "pymacaron==9.0\ntiny\n",
+        "server.py": "app = None\n",
+        "hello/__init__.py": "",
+        "hello/api.py": "def hello():\n    return 'hello'\n",
+        "test/test_hello.py": SECRET,
+        ".env": SECRET,
+    }
+    commit(folder, files)
+    return folder
+
+
+@pytest.fixture
+def wheels(tmp_path: Path) -> Path:
+    return make_wheels(tmp_path / "index")
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Path:
+    return make_service(tmp_path / "hello")
+
+
+def recipe(folder: Path, base: str, wheels: Path, **changes: Any) -> image.Recipe:
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": "/nonexistent",
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(wheels),
+    }
+    return image.Recipe(
+        folder=folder,
+        source=source.read(folder, environ),
+        config_file=folder / "pym-config.yaml",
+        environ=environ,
+        base=base,
+        python_version=MINOR,
+        forbidden=(Secret("PLANTED", SECRET),),
+        **changes,
+    )
+
+
+def build(
+    made: image.Recipe, repository: str, lines: list[str] | None = None
+) -> tuple[Image, LayeredBuilder]:
+    told: list[str] = [] if lines is None else lines
+    version = made.source.version
+    release = Release(
+        id="r1",
+        version=version,
+        revision=made.source.revision,
+        image=Image(repository=repository, tag=version),
+        environment={"PLANTED": Secret("PLANTED", SECRET)},
+    )
+    builder = LayeredBuilder(made, told.append)
+    return builder.push(builder.build(release)), builder
+
+
+@dataclass(frozen=True)
+class First:
+    """A first build, for the tests that look at it or go on from it (in clones of the service)."""
+
+    image: Image
+    digest_before_push: str | None
+    lines: list[str]
+    service: Path
+    wheels: Path
+
+    def clone(self, folder: Path) -> Path:
+        return shutil.copytree(self.service, folder / "hello")
+
+
+@pytest.fixture(scope="module")
+def built(host: str, base: str, tmp_path_factory: pytest.TempPathFactory) -> First:
+    folder = tmp_path_factory.mktemp("first")
+    service, wheels = make_service(folder / "hello"), make_wheels(folder / "index")
+    lines: list[str] = []
+    made, builder = build(recipe(service, base, wheels), f"{host}/t/first", lines)
+    return First(made, builder.digest, lines, service, wheels)
+
+
+@pytest.fixture
+def repository(host: str, tmp_path: Path) -> str:
+    return f"{host}/t/{tmp_path.name.replace('_', '-')}"
+
+
+def pulled(made: Image) -> tuple[dict[str, Any], dict[str, Any], list[bytes]]:
+    """(manifest, configuration, unpacked layers) as a registry hands them out."""
+    from_there = registry.Repository(registry.parse(made.repository))
+    manifest = from_there.manifest(made.digest or made.tag)
+    assert manifest
+    assert isinstance(manifest.content, bytes)
+    data = json.loads(manifest.content)
+    config = json.loads(from_there.fetch(data["config"]["digest"]))
+    layers = [gzip.decompress(from_there.fetch(layer["digest"])) for layer in data["layers"]]
+    return data, config, layers
+
+
+def names(layer: bytes) -> set[str]:
+    with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
+        return {member.name for member in tar if not member.isdir()}
+
+
+def test_the_image_is_base_packages_code_and_version_each_in_a_layer_of_its_own(
+    built: First,
+) -> None:
+    manifest, config, layers = pulled(built.image)
+    assert built.digest_before_push == built.image.digest
+    assert names(layers[0]) == {"etc/base"}
+    assert {"opt/packages/tiny/__init__.py", "opt/packages/bin/tiny-hello"} <= names(layers[1])
+    assert f"opt/packages/tiny/__pycache__/__init__.cpython-{MINOR.replace('.', '')}.pyc" in names(
+        layers[1]
+    )
+    assert {"pym/hello/api.py", "pym/server.py", "pym/requirements.txt"} <= names(layers[2])
+    assert names(layers[3]) == {"pym/VERSION", "pym/requirements.lock"}
+    assert {layer["mediaType"] for layer in manifest["layers"]} == {oci.LAYER}
+    assert config["rootfs"]["diff_ids"] == [oci.digest_of(layer) for layer in layers]
+    assert len(config["history"]) == 4
+    settings = config["config"]
+    assert settings["Cmd"] == ["gunicorn", "--config", "python:pymacaron.gunicorn", "server:app"]
+    assert settings["User"] == "10001:10001"
+    assert "Entrypoint" not in settings
+    assert "PATH=/opt/packages/bin:/usr/local/bin:/bin" in settings["Env"]
+    assert "LANG=C.UTF-8" in settings["Env"]
+    assert settings["Labels"]["pymacaron.packages"] == "pymacaron==9.0 tiny==1.0"
+    assert config["created"] == "2023-11-14T22:13:20Z"
+
+
+def test_nothing_secret_is_in_any_layer_or_label(built: First) -> None:
+    manifest, config, layers = pulled(built.image)
+    assert SECRET not in json.dumps([manifest, config, built.lines])
+    assert not [layer for layer in layers if SECRET.encode() in layer]
+    assert any(".env" in line for line in built.lines)
+
+
+def test_the_same_commit_is_not_made_again(built: First, base: str, tmp_path: Path) -> None:
+    lines: list[str] = []
+    nowhere = tmp_path / "no wheels"
+    again, _ = build(recipe(built.service, base, nowhere), built.image.repository, lines)
+    assert again == built.image
+    assert lines[-1] == "the image of this very commit is in the registry already"
+
+
+def test_a_change_of_code_sends_kilobytes_and_keeps_the_packages(
+    built: First, base: str, tmp_path: Path
+) -> None:
+    service = built.clone(tmp_path)
+    commit(service, {f"hello/m{n}.py": f"x = {n}\n" * 20 for n in range(50)})
+    lines: list[str] = []
+    second, _ = build(recipe(service, base, built.wheels), built.image.repository, lines)
+    before, after = pulled(built.image)[0]["layers"], pulled(second)[0]["layers"]
+    assert before[:2] == after[:2]
+    assert before[2] != after[2]
+    assert not [line for line in lines if "fetching" in line]
+    sent = next(line for line in lines if line.endswith(" sent"))
+    assert sent.endswith("kB sent")
+    assert float(sent.split()[0]) < 100
+
+
+def test_what_was_resolved_once_stays_until_an_upgrade_is_asked_for(
+    built: First, base: str, wheels: Path, tmp_path: Path
+) -> None:
+    service, repository = built.clone(tmp_path), built.image.repository
+    tiny_wheel(wheels, "tiny", "1.1")
+    commit(service, {"server.py": "app = 1\n"})
+    kept, _ = build(recipe(service, base, wheels), repository)
+    assert "tiny==1.0" in pulled(kept)[1]["config"]["Labels"]["pymacaron.packages"]
+    newer, _ = build(recipe(service, base, wheels, upgrade=True), repository)
+    assert "tiny==1.1" in pulled(newer)[1]["config"]["Labels"]["pymacaron.packages"]
+    assert b"tiny==1.1 --hash=sha256:" in pulled(newer)[2][-1]
+
+
+def test_another_base_brings_the_packages_anew(built: First, host: str, tmp_path: Path) -> None:
+    service = built.clone(tmp_path)
+    other = push_base(host, "base2", {"amd64": "C"})
+    commit(service, {"server.py": "app = 2\n"})
+    lines: list[str] = []
+    made, _ = build(recipe(service, other, built.wheels), built.image.repository, lines)
+    assert any(line.startswith("fetching packages") for line in lines)
+    assert pulled(made)[1]["config"]["Labels"]["org.opencontainers.image.base.name"] == other
+
+
+def test_two_platforms_come_as_one_index(
+    service: Path, base: str, wheels: Path, repository: str
+) -> None:
+    made, _ = build(
+        recipe(service, base, wheels, platforms=("linux/amd64", "linux/arm64")), repository
+    )
+    target = registry.Repository(registry.parse(repository))
+    found = target.manifest(made.tag)
+    assert found
+    assert (found.digest, found.media_type) == (made.digest, oci.INDEX)
+    listed = json.loads(found.content)["manifests"]  # type: ignore[arg-type]
+    for entry, letter in zip(listed, "AB", strict=True):
+        part = replace(made, digest=entry["digest"])
+        _, config, layers = pulled(part)
+        assert config["architecture"] == entry["platform"]["architecture"]
+        with tarfile.open(fileobj=io.BytesIO(layers[0])) as tar:
+            assert tar.extractfile("etc/base").read().decode() == letter  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"base": "HOST/none:1"}, "base image .*none:1 is not in its registry"),
+        ({"platforms": ("linux/s390x",)}, "can't be made for the platform linux/s390x"),
+        ({"base": "HOST/base2:1", "platforms": ("linux/arm64",)}, "does not exist for linux/arm64"),
+    ],
+)
+def test_a_base_or_platform_that_is_not_there_is_named(
+    service: Path,
+    host: str,
+    base: str,
+    wheels: Path,
+    repository: str,
+    changes: dict[str, Any],
+    text: str,
+) -> None:
+    push_base(host, "base2", {"amd64": "C"})
+    made = replace(recipe(service, base, wheels), **changes)
+    made = replace(made, base=str(made.base).replace("HOST", host))
+    with pytest.raises(BuildError, match=text):
+        build(made, repository)
+
+
+def test_a_package_without_any_wheel_is_named_with_what_to_do(
+    service: Path, base: str, wheels: Path, repository: str
+) -> None:
+    wheel = tiny_wheel(wheels, "compiled")
+    wheel.rename(wheels / f"compiled-1.0-cp{MINOR.replace('.', '')}-none-win_amd64.whl")
+    commit(service, {"requirements.txt": "pymacaron==9.0\ncompiled\n"})
+    with pytest.raises(BuildError, match="compiled has no wheel for linux/amd64") as caught:
+        build(recipe(service, base, wheels), repository)
+    assert "builder: docker" in str(caught.value.problems[0].hint)
+
+
+def test_a_pure_python_sdist_is_built(
+    service: Path, base: str, wheels: Path, repository: str
+) -> None:
+    sources = wheels.parent / "pure-1.0"
+    backend = (  # a build backend that needs nothing from an index
+        "import zipfile\n"
+        "def build_wheel(folder, config_settings=None, metadata_directory=None):\n"
+        "    name = 'pure-1.0-py3-none-any.whl'\n"
+        "    with zipfile.ZipFile(folder + '/' + name, 'w') as z:\n"
+        "        z.writestr('pure.py', 'x = 1')\n"
+        "        i = 'pure-1.0.dist-info/'\n"
+    wanted = (
+        f'pymacaron==9.0\ntiny; python_version == "{MINOR}"\n'
+        f'other; python_version == "{other}"\n'
+    )
+        "        z.writestr(i + 'WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\n'\n"
+        "                   'Tag: py3-none-any\\n')\n"
+        "        z.writestr(i + 'RECORD', '')\n"
+        "    return name\n"
+    )
+    write(
+        sources,
+        {
+            "pyproject.toml": (
+                '[build-system]\nrequires=[]\nbuild-backend="backend"\nbackend-path=["."]\n'
+                '[project]\nname="pure"\nversion="1.0"\n'
+            ),
+            "backend.py": backend,
+            "PKG-INFO": "Metadata-Version: 2.1\nName: pure\nVersion: 1.0\n",
+        },
+    )
+    with tarfile.open(wheels / "pure-1.0.tar.gz", "w:gz") as tar:
+        tar.add(sources, "pure-1.0")
+    commit(service, {"requirements.txt": "pymacaron==9.0\npure\n"})
+    made, _ = build(recipe(service, base, wheels), repository)
+    assert "opt/packages/pure.py" in names(pulled(made)[2][1])
+
+
+def test_requirements_with_hashes_are_held_to_them(
+    service: Path, base: str, wheels: Path, repository: str
+) -> None:
+    wrong = f"pymacaron==9.0 --hash=sha256:{'0' * 64}\n"
+    commit(service, {"requirements.txt": wrong})
+    with pytest.raises(BuildError, match="can't be resolved") as caught:
+        build(recipe(service, base, wheels), repository)
+    assert any("HASH" in line.upper() for line in caught.value.details)
+
+
+def test_another_interpreters_markers_decide_not_this_ones(
+    service: Path, host: str, wheels: Path, repository: str
+) -> None:
+    other = "3.12" if MINOR != "3.12" else "3.13"
+    base = push_base(host, "base-other", {"amd64": "D"}, python=f"{other}.4")
+    lines = (
+        f'pymacaron==9.0\ntiny; python_version == "{MINOR}"\nother; python_version == "{other}"\n'
+    )
+    commit(service, {"requirements.txt": wanted})
+    made, _ = build(recipe(service, base, wheels), repository)
+    assert pulled(made)[1]["config"]["Labels"]["pymacaron.packages"] == (
+        "other==2.0 pymacaron==9.0"
+    )
+
+
+CHILD = """
+import os, sys, time
+os.umask(int(sys.argv[2], 8)); time.tzset()
+from pathlib import Path
+import tests.ci.test_image_layered as t
+folder, base, wheels, repository = (sys.argv[i] for i in (1, 3, 4, 5))
+made, _ = t.build(t.recipe(Path(folder), base, Path(wheels)), repository)
+print(made.digest)
+"""
+
+
+def test_the_same_commit_has_the_same_digest_on_another_machine(
+    service: Path, base: str, wheels: Path, repository: str, tmp_path: Path
+) -> None:
+    """Another umask, time zone, locale, hash seed, folder and repository: nothing is reused."""
+    digests = set()
+    for number, (umask, zone) in enumerate([("022", "UTC"), ("077", "Asia/Tokyo")]):
+        clone = tmp_path / f"clone{number}" / ("deep" * number) / "hello"
+        script = f'umask {umask}; git clone -q "{service}" "{clone}"'
+        subprocess.run(["sh", "-c", script], check=True, env={"PATH": os.environ["PATH"]})
+        environment = {
+            "PATH": os.environ["PATH"],
+            "TZ": zone,
+            "LC_ALL": ("C", "C.UTF-8")[number],
+            "PYTHONHASHSEED": str(number + 1),
+            "TMPDIR": str(clone.parent),
+            "PYTHONPATH": str(Path.cwd()),
+        }
+        where = f"{repository}-{number}/hello"
+        arguments = [str(clone), umask, base, str(wheels), where]
+        done = subprocess.run(
+            [sys.executable, "-c", CHILD, *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        digests.add(done.stdout.strip())
+    assert len(digests) == 1
+
+
+def test_ten_thousand_files_and_a_large_one_stay_within_100_megabytes(tmp_path: Path) -> None:
+    code = """
+import sys, resource
+from pathlib import Path
+from pymacaron_ci.context import Entry
+from pymacaron_ci.images import oci
+folder = Path(sys.argv[1])
+entries = [Entry(path=f"d{n % 97}/f{n}", content=b"x" * (n % 300)) for n in range(10000)]
+large = folder / "large"
+with large.open("wb") as file:
+    file.truncate(300 << 20)
+entries.append(Entry(path="large", content=large))
+layer = oci.make_layer(entries, folder, created=0, below="pym", made_by="x")
+print(layer.diff_id, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout.split()[1]) < 100
+
+
+@pytest.mark.real("skopeo")
+def test_skopeo_agrees_on_the_digest_and_that_it_is_a_valid_oci_image(
+    built: First, tmp_path: Path
+) -> None:
+    name = f"docker://{built.image}"
+    command = ["skopeo", "copy", "--src-tls-verify=false", "--digestfile", str(tmp_path / "d")]
+    subprocess.run([*command, name, f"oci:{tmp_path / 'layout'}:x"], check=True)
+    assert (tmp_path / "d").read_text() == built.image.digest
+
+
+@pytest.mark.real("docker")
+def test_an_engine_runs_it_as_it_is(tmp_path: Path, host: str) -> None:
+    """The example service with its packages from the index, on the engine's own base image."""
+    folder = tmp_path / "helloworld"
+    example = Path(__file__).parents[2] / "examples" / "helloworld"
+    shutil.copytree(example, folder, ignore=shutil.ignore_patterns("__pycache__", ".pymacaron"))
+    commit(folder, {})
+    client = docker.from_env()
+    base = client.images.get("python:3.11-slim")
+    base.tag(f"{host}/python", "3.11-slim")
+    client.images.push(f"{host}/python", "3.11-slim")
+    environ = {n: v for n, v in os.environ.items() if n in ("PATH", "HOME") or "PIP" in n}
+    made = image.Recipe(
+        folder=folder,
+        source=source.read(folder, environ),
+        config_file=folder / "pym-config.yaml",
+        environ=environ,
+        base=f"{host}/python:3.11-slim",
+        python_version="3.11",
+    )
+    pushed, _ = build(made, f"{host}/demo/layered")
+    answer = client.images.pull(pushed.repository, tag=str(pushed.digest))
+    assert f"{pushed.repository}@{pushed.digest}" in answer.attrs["RepoDigests"]
+    container = client.containers.run(
+        str(pushed),
+        detach=True,
+        environment={"HELLO_JWT_SECRET": SECRET, "PYM_ENV": "dev"},
+        ports={"8080/tcp": ("127.0.0.1", 0)},
+    )
+    try:
+        deadline = time.monotonic() + 90
+        while True:
+            container.reload()
+            assert container.status != "exited", container.logs().decode()[-3000:]
+            ports = container.ports.get("8080/tcp") or [{"HostPort": "1"}]
+            try:
+                url = f"http://127.0.0.1:{ports[0]['HostPort']}/version"
+                assert requests.get(url, timeout=2).json()["version"] == pushed.tag
+                break
+            except requests.RequestException:
+                assert time.monotonic() < deadline, container.logs().decode()[-3000:]
+                time.sleep(0.1)
+        container.stop(timeout=20)
+        assert container.wait()["StatusCode"] == 0
+    finally:
+        container.remove(force=True)
+        client.images.remove(str(pushed), force=True)
+        client.images.remove(f"{host}/python:3.11-slim", force=True)
+
+
+def test_two_entries_are_never_confused(tmp_path: Path) -> None:
+    layers = [
+        oci.make_layer([entry], tmp_path, created=0, below="", made_by="x").diff_id
+        for entry in (Entry(path="a", content=b"b"), Entry(path="ab"), Entry(path="a", link="b"))
+    ]
+    assert len(set(layers)) == 3

@@ -119,7 +119,9 @@ def live_target(conf: PyMacaronConfig, env: str) -> Target:
     host = conf.get("live_host")
     if not host:
         raise ConfigError(f"the configuration of {env} has no live_url: where is the server?")
-    return Target(host=str(host), port=443 if conf.get("aws_cert_arn") else 80)
+    beanstalk = conf.get("deploy_target", "aws-beanstalk") == "aws-beanstalk"
+    plain = beanstalk and not conf.get("aws_cert_arn")
+    return Target(host=str(host), port=80 if plain else 443)
 
 
 def _target(url: str) -> Target:

@@ -153,6 +153,7 @@ def test_a_host_is_tested_as_given(service: Path) -> None:
         ("live_url: https://x.example.com", "https://x.example.com:443"),
         ("live_url: http://x.example.com:81/v1", "http://x.example.com:81"),
         ("live_host: x.example.com", "http://x.example.com:80"),
+        ("live_host: x.example.com\ndeploy_target: gke", "https://x.example.com:443"),
         ("live_host: x.example.com\naws_cert_arn: arn:aws:acm:1", "https://x.example.com:443"),
     ],
 )

@@ -87,7 +87,8 @@ def phases(wanted: Wanted, release: Release, live: Seen, staging: Seen) -> tuple
         *_live(wanted, live, mine),
         Phase(
             name="finish",
-            steps=(MarkProven(service=wanted.live), MarkProven(service=wanted.staging)),
+            # live last: its mark says that nothing is left to do
+            steps=(MarkProven(service=wanted.staging), MarkProven(service=wanted.live)),
             proof="none",
         ),
     )

@@ -79,7 +79,9 @@ def _from_entry(name: str, entry: Mapping[str, Any]) -> Login | None:
     if not entry.get("auth"):
         return None
     try:
-        user, colon, password = base64.b64decode(entry["auth"]).decode().partition(":")
+        user, colon, password = (
+            base64.b64decode(entry["auth"], validate=True).decode().partition(":")
+        )
     except (binascii.Error, ValueError) as error:
         raise BuildError(
             f"the log-in for {name} in Docker's configuration is damaged",

@@ -344,10 +344,8 @@ def test_a_pure_python_sdist_is_built(
         "    with zipfile.ZipFile(folder + '/' + name, 'w') as z:\n"
         "        z.writestr('pure.py', 'x = 1')\n"
         "        i = 'pure-1.0.dist-info/'\n"
-    wanted = (
-        f'pymacaron==9.0\ntiny; python_version == "{MINOR}"\n'
-        f'other; python_version == "{other}"\n'
-    )
+        "        meta = 'Metadata-Version: 2.1\\nName: pure\\nVersion: 1.0\\n'\n"
+        "        z.writestr(i + 'METADATA', meta)\n"
         "        z.writestr(i + 'WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\n'\n"
         "                   'Tag: py3-none-any\\n')\n"
         "        z.writestr(i + 'RECORD', '')\n"
@@ -389,7 +387,7 @@ def test_another_interpreters_markers_decide_not_this_ones(
     lines = (
         f'pymacaron==9.0\ntiny; python_version == "{MINOR}"\nother; python_version == "{other}"\n'
     )
-    commit(service, {"requirements.txt": wanted})
+    commit(service, {"requirements.txt": lines})
     made, _ = build(recipe(service, base, wheels), repository)
     assert pulled(made)[1]["config"]["Labels"]["pymacaron.packages"] == (
         "other==2.0 pymacaron==9.0"

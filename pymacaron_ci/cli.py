@@ -59,7 +59,7 @@ def _deploying(function: Command) -> Command:
             "--wait-timeout",
             type=click.IntRange(min=1),
             metavar="SECONDS",
-            help="The longest that any one wait may take.",
+            help="How long a release may take to answer /ping and /version; 120 by default.",
         ),
         click.option(
             "--no-test", is_flag=True, help="Run neither unit tests nor acceptance tests."

@@ -176,7 +176,8 @@ def _prove(job: Job, phase: Phase, changes: Sequence[Change], release: Release) 
         if not answer.ok:
             raise VerificationError(f"{phase.name} did not prove itself: {answer.reason}")
         job.reporter.progress(answer.reason)
-        if phase.proof == "tests":
+        # A former release is put back in an emergency: today's tests may not be its own.
+        if phase.proof == "tests" and not release.kept:
             tests = job.checks.acceptance(verdict.url, verdict.headers)
             if not tests.ok:
                 raise TestsFailed(

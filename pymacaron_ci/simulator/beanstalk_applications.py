@@ -178,10 +178,9 @@ class Applications:
         self.state.versions.remove(version)
         return {}
 
-    def ListPlatformVersions(self, p: Values) -> Values:
-        found = []
-        for number, branch, state in catalog.PLATFORMS:
-            row = {
+    def _platforms(self) -> list[Values]:
+        return [
+            {
                 "PlatformArn": catalog.platform_arn(self.region, branch, number),
                 "PlatformOwner": "AWSElasticBeanstalk",
                 "PlatformStatus": "Ready",
@@ -192,12 +191,40 @@ class Applications:
                 "PlatformVersion": number,
                 "PlatformBranchName": branch,
                 "PlatformBranchLifecycleState": state,
+                "PlatformLifecycleState": "recommended" if number == "4.11.0" else None,
             }
-            if number == "4.11.0":
-                row["PlatformLifecycleState"] = "recommended"
-            if all(row.get(f["Type"]) in f["Values"] for f in p.get("Filters", [])):
-                found.append(row)
+            for number, branch, state in catalog.PLATFORMS
+        ]
+
+    def ListPlatformVersions(self, p: Values) -> Values:
+        found = [
+            row
+            for row in self._platforms()
+            if all(row.get(f["Type"]) in f["Values"] for f in p.get("Filters", []))
+        ]
         return {"PlatformSummaryList": found}
+
+    def DescribePlatformVersion(self, p: Values) -> Values:
+        for row in self._platforms():
+            if row["PlatformArn"] == p.get("PlatformArn"):
+                del row["SupportedTierList"]
+                return {"PlatformDescription": row}
+        raise invalid(f"No Platform named '{p.get('PlatformArn')}' found.")
+
+    def ListPlatformBranches(self, _: Values) -> Values:
+        branches = {branch: state for _, branch, state in catalog.PLATFORMS}
+        return {
+            "PlatformBranchSummaryList": [
+                {
+                    "PlatformName": branch.partition(" running on ")[0],
+                    "BranchName": branch,
+                    "LifecycleState": state,
+                    "BranchOrder": order,
+                    "SupportedTierList": ["WebServer/Standard"],
+                }
+                for order, (branch, state) in enumerate(branches.items(), 1)
+            ]
+        }
 
     def ListAvailableSolutionStacks(self, _: Values) -> Values:
         return {"SolutionStacks": [name for _, name in catalog.known_platforms(self.region)]}

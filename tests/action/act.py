@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.action.runner import masked
+from tests.action.runner import masked, parse
 
 ROOT = Path(__file__).resolve().parents[2]
 ACTION = "pymacaron/deploy-action@v1"
@@ -44,12 +44,17 @@ class Ran:
         ]
 
     def annotations(self, step: str, kind: str = "error") -> list[tuple[str, str, str]]:
-        """File, line and message."""
-        return [
-            (pairs.get("file", ""), pairs.get("line", ""), record["arg"])
-            for record in self.commands(kind, step)
-            for pairs in (record.get("kvPairs") or {},)
-        ]
+        """File, line and message, read from the raw line as GitHub does it: act splits a command at
+        the last `::` of its message."""
+        found = []
+        for record in self.records:
+            if (record.get("stepID") or [None])[0] != step or record.get("command") == "ignored":
+                continue
+            command = parse(str(record.get("raw", "")).rstrip("\n"))
+            if command and command.name == kind:
+                where = command.properties
+                found.append((where.get("file", ""), where.get("line", ""), command.message))
+        return found
 
     def outputs(self, step: str) -> dict[str, str]:
         """As action.yml maps them: act repeats all inner outputs after the step's result."""

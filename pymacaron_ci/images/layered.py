@@ -14,7 +14,7 @@ from pymacaron_ci import context
 from pymacaron_ci.context import Entry
 from pymacaron_ci.errors import BuildError
 from pymacaron_ci.images import base as bases
-from pymacaron_ci.images import oci, packages, registry, stored, wheels
+from pymacaron_ci.images import oci, packages, registry, stored, supply_chain, wheels
 from pymacaron_ci.images.recipe import HOME, Parts, Recipe, environment, labels, parts
 from pymacaron_ci.images.recipe import runtime_settings as common_settings
 from pymacaron_ci.model import Image, Release
@@ -35,6 +35,7 @@ class Variant:
     kept: tuple[stored.Stored, ...]
     blobs: tuple[oci.Blob, ...]
     manifest: oci.Blob
+    documents: tuple[oci.Blob, ...]
 
 
 class LayeredBuilder:
@@ -144,7 +145,18 @@ class LayeredBuilder:
             settings["Labels"],
         )
         blobs = (*(layer.blob for layer in layers), config)
-        return Variant(platform=platform, base=base, kept=kept, blobs=blobs, manifest=manifest)
+        source, named = self._recipe.source, (base.reference, base.digest)
+        return Variant(
+            platform=platform,
+            base=base,
+            kept=kept,
+            blobs=blobs,
+            manifest=manifest,
+            documents=(
+                supply_chain.sbom(listed, source, release),
+                supply_chain.provenance(listed, source, release, manifest, named),
+            ),
+        )
 
     def _kept(
         self,
@@ -258,8 +270,11 @@ class LayeredBuilder:
         for layer in new:
             if layer.manifest:
                 repository.push_manifest(layer.manifest, layer.tag)
-        if len(self._variants) > 1:
-            repository.push_manifest(variant.manifest, variant.manifest.digest)
+        repository.push_manifest(variant.manifest, variant.manifest.digest)
+        try:
+            supply_chain.attach(repository, variant.manifest, variant.documents)
+        except BuildError as error:  # the image is whole without them
+            self._tell(f"warning: the registry keeps no SBOM and provenance: {error}")
         return sent
 
     def _index(self) -> oci.Blob:

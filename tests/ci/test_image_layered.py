@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -454,6 +455,42 @@ print(layer.diff_id, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
     )
     assert int(done.stdout.split()[1]) < 100
+
+
+def documents(made: Image) -> dict[str, dict[str, Any]]:
+    """The documents attached to an image, by their type, found as the specification says."""
+    target = registry.Repository(registry.parse(made.repository))
+    listed = target.referrers(str(made.digest)) or target.manifest(
+        str(made.digest).replace(":", "-")
+    )
+    assert listed
+    found = {}
+    for entry in json.loads(listed.content)["manifests"]:  # type: ignore[arg-type]
+        manifest = target.manifest(entry["digest"])
+        assert manifest
+        data = json.loads(manifest.content)  # type: ignore[arg-type]
+        assert data["subject"]["digest"] == made.digest
+        found[data["artifactType"]] = json.loads(target.fetch(data["layers"][0]["digest"]))
+    return found
+
+
+def test_sbom_and_provenance_name_every_package_the_base_and_the_commit(
+    built: First, base: str
+) -> None:
+    found = documents(built.image)
+    sbom = found["application/vnd.cyclonedx+json"]
+    assert [(c["name"], c["version"]) for c in sbom["components"]] == [
+        ("pymacaron", "9.0"),
+        ("tiny", "1.0"),
+    ]
+    statement = found["application/vnd.in-toto+json"]
+    assert statement["subject"][0]["digest"]["sha256"] in str(built.image.digest)
+    made_from = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
+    assert made_from[0]["digest"]["gitCommit"] == source.read(built.service, os.environ).revision
+    assert made_from[1]["uri"] == f"docker://{base}"
+    wheel = hashlib.sha256((built.wheels / "tiny-1.0-py3-none-any.whl").read_bytes()).hexdigest()
+    assert made_from[3] == {"uri": "pkg:pypi/tiny@1.0", "digest": {"sha256": wheel}}
+    assert SECRET not in json.dumps(found)
 
 
 @pytest.mark.real("skopeo")

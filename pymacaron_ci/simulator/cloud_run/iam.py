@@ -7,9 +7,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Sequence
 
+from pymacaron_ci.simulator.cloud_run.access import ONE, Access
 from pymacaron_ci.simulator.cloud_run.records import Json, Service
 from pymacaron_ci.simulator.cloud_run.rollout import Rollouts
-from pymacaron_ci.simulator.cloud_run.services import ONE, Services
 from pymacaron_ci.simulator.google.api import Call, Route
 from pymacaron_ci.simulator.google.errors import ApiError, invalid
 from pymacaron_ci.simulator.google.projects import Projects
@@ -25,8 +25,8 @@ NOT_PERMITTED = (
 class Policies:
     """getIamPolicy, setIamPolicy, testIamPermissions of services."""
 
-    def __init__(self, services: Services, rollouts: Rollouts, projects: Projects) -> None:
-        self._services, self._rollouts, self._projects = services, rollouts, projects
+    def __init__(self, access: Access, rollouts: Rollouts, projects: Projects) -> None:
+        self._access, self._rollouts, self._projects = access, rollouts, projects
 
     def routes(self) -> Iterable[Route]:
         yield Route("GET", ONE + ":getIamPolicy", self._get)
@@ -34,12 +34,12 @@ class Policies:
         yield Route("POST", ONE + ":testIamPermissions", self._test)
 
     def _get(self, call: Call) -> Json:
-        self._services.allowed(call, "services.getIamPolicy")
+        self._access.allowed(call, "services.getIamPolicy")
         with self._rollouts.records.lock:
-            return dict(self._services.find(call).policy)
+            return dict(self._access.find(call).policy)
 
     def _set(self, call: Call) -> Json:
-        project = self._services.allowed(call, "services.setIamPolicy")
+        project = self._access.allowed(call, "services.setIamPolicy")
         policy = call.body.get("policy")
         if not isinstance(policy, dict):
             raise invalid("policy is required.", "policy")
@@ -48,7 +48,7 @@ class Policies:
         if public and not project.public_allowed:
             raise ApiError("FAILED_PRECONDITION", NOT_PERMITTED)
         with self._rollouts.records.lock:
-            service: Service = self._services.find(call)
+            service: Service = self._access.find(call)
             if policy.get("etag") and policy["etag"] != service.policy["etag"]:
                 raise ApiError(
                     "ABORTED",
@@ -59,7 +59,7 @@ class Policies:
             service.policy = {"version": 1, "etag": secrets.token_hex(6)}
             if bindings:
                 service.policy["bindings"] = bindings
-            self._rollouts.refresh(service)
+            self._rollouts.urls.apply(service)
             self._rollouts.records.save()
             return dict(service.policy)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pymacaron_ci.simulator.cloud_run.access import Access
 from pymacaron_ci.simulator.cloud_run.iam import Policies
 from pymacaron_ci.simulator.cloud_run.invokers import Invokers
+from pymacaron_ci.simulator.cloud_run.operations import Operations
 from pymacaron_ci.simulator.cloud_run.records import Records
+from pymacaron_ci.simulator.cloud_run.revisions import Revisions
 from pymacaron_ci.simulator.cloud_run.rollout import Rollouts, Timing
 from pymacaron_ci.simulator.cloud_run.services import Services
 from pymacaron_ci.simulator.files import read_json, write_json
@@ -68,11 +71,12 @@ class GoogleCloud:
             clock=clock,
             timing=timing,
         )
-        services = Services(self.rollouts, self.projects, images, LOCATIONS)
-        policies = Policies(services, self.rollouts, self.projects)
+        access = Access(self.rollouts.records, self.projects, LOCATIONS)
         parts = (
-            services,
-            policies,
+            Services(access, self.rollouts, self.projects, images),
+            Revisions(access),
+            Operations(access),
+            Policies(access, self.rollouts, self.projects),
             self.secrets,
             ResourceManager(self.projects),
             ServiceUsage(self.projects),

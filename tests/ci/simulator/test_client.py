@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -197,3 +199,12 @@ def test_faults_can_be_ordered_from_outside(state: Path) -> None:
     client.order_faults(state, [{"kind": "503", "path": "services"}])
     url = f"{endpoints.run}/{SERVICES}"
     assert [requests.get(url, timeout=5).status_code for _ in range(2)] == [503, 200]
+
+
+def test_the_docker_sdk_is_not_needed_without_an_engine() -> None:
+    code = (
+        "import sys\nimport pymacaron_ci.simulator.client\n"
+        "import pymacaron_ci.simulator.simulation\n"
+        "assert not {'docker', 'requests', 'boto3', 'google'} & set(sys.modules), sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

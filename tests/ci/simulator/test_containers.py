@@ -1,0 +1,187 @@
+"""Images that run as containers of a real engine: published, limited, logged, removed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from pymacaron_ci.simulator.cloud_run.rollout import Timing
+from pymacaron_ci.simulator.containers import LABEL, EngineRunner
+from pymacaron_ci.simulator.images import Images
+from pymacaron_ci.simulator.instances import (
+    ImageNotFound,
+    Instance,
+    InstanceError,
+    Limits,
+    alive,
+    listens,
+    wait_until_listening,
+)
+from pymacaron_ci.simulator.registry import Registry
+from pymacaron_ci.simulator.simulation import Simulation
+from pymacaron_ci.waiting import SystemClock
+from tests.ci.simulator.images import SERVER
+from tests.ci.simulator.images import push as push_without_base
+from tests.ci.simulator.test_processes import until
+from tests.ci.simulator.world import World
+
+pytestmark = pytest.mark.real("docker")
+CLOCK = SystemClock()
+BASE = "python:3.11-slim"
+DOCKERFILE = f"""FROM {BASE}
+COPY server.py /pym/server.py
+WORKDIR /pym
+ENV BIND=0.0.0.0
+CMD ["python3", "server.py"]
+"""
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Any]:
+    import docker
+
+    client = docker.from_env()
+    yield client
+    client.close()
+
+
+def push(engine: Any, registry: str, folder: Path) -> str:
+    """A real image, built and pushed by the engine; its name by digest."""
+    folder.mkdir()
+    (folder / "Dockerfile").write_text(DOCKERFILE)
+    (folder / "server.py").write_text(SERVER)
+    name = f"{registry}/demo/hello"
+    engine.images.build(path=str(folder), tag=f"{name}:v1", network_mode="host")
+    pushed = engine.images.push(name, tag="v1", stream=True, decode=True)
+    digest = next(line["aux"]["Digest"] for line in pushed if "aux" in line)
+    engine.images.remove(f"{name}:v1")  # so that it must be pulled
+    return f"{name}@{digest}"
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A registry with one image in it: pushing a whole base takes longest."""
+
+    folder: Path
+    images: Images
+    image: str
+
+
+@pytest.fixture(scope="module")
+def shelf(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
+    folder = tmp_path_factory.mktemp("shelf")
+    registry = Registry(folder / "registry")
+    server = registry.serve()
+    host = f"127.0.0.1:{server.port}"
+    image = push(engine, host, folder / "build")
+    yield Shelf(folder / "registry", Images(registry.store, host), image)
+    server.stop()
+    engine.images.remove(image, force=True)
+
+
+class Bench:
+    def __init__(self, engine: Any, folder: Path, shelf: Shelf) -> None:
+        self.engine, self.folder = engine, folder / "instances"
+        self.images, self.image = shelf.images, shelf.image
+        self.runner = EngineRunner(self.folder, self.images, dict(os.environ))
+
+    def start(self, **environment: str) -> Instance:
+        limits = Limits(port=9000, memory=128 * 2**20)
+        return self.runner.start(self.image, environment, name="one", limits=limits)
+
+    def left(self) -> list[Any]:
+        filters = {"label": f"{LABEL}={self.folder.resolve()}"}
+        return list(self.engine.containers.list(all=True, filters=filters))
+
+
+@pytest.fixture
+def bench(engine: Any, tmp_path: Path, shelf: Shelf) -> Iterator[Bench]:
+    made = Bench(engine, tmp_path, shelf)
+    yield made
+    made.runner.close()
+    made.runner = EngineRunner(made.folder, made.images, dict(os.environ))
+    made.runner.clean()
+    made.runner.close()
+
+
+def test_a_container_answers_is_limited_and_leaves_its_log(bench: Bench) -> None:
+    instance = bench.start(VALUE="a=b\n'$x' ö")
+    assert wait_until_listening(instance, timeout=30, clock=CLOCK), instance.logs()
+    told = requests.get(instance.url, timeout=10).json()["environment"]
+    assert told["VALUE"] == "a=b\n'$x' ö"
+    assert told["PORT"] in (instance.url.rpartition(":")[2], "9000")
+    container = bench.left()[0]
+    assert container.attrs["HostConfig"]["Memory"] == 128 * 2**20
+    instance.stop(1)
+    assert not alive(instance)
+    assert bench.left() == []
+    assert [line.text for line in bench.runner.logs("one")] == ["listening"]
+
+
+def test_a_container_that_ends_tells_its_status_and_last_words(bench: Bench) -> None:
+    instance = bench.start(BROKEN="exits")
+    assert not wait_until_listening(instance, timeout=30, clock=CLOCK)
+    assert instance.exit_status() == 1
+    assert "ImportError: no module named nothing" in [line.text for line in instance.logs()]
+
+
+def test_a_container_on_a_wrong_port_does_not_listen(bench: Bench) -> None:
+    instance = bench.start(BROKEN="port")
+    until(lambda: "listening" in [line.text for line in instance.logs()])
+    # the port proxy needs time to find out, on a busy machine
+    assert not listens(instance.url, patience=5)
+    assert alive(instance)
+
+
+def test_containers_of_a_dead_simulator_are_found_and_removed(bench: Bench) -> None:
+    bench.start()
+    assert len(bench.left()) == 1
+    other = EngineRunner(bench.folder, bench.images, dict(os.environ))
+    other.clean()
+    assert bench.left() == []
+    other.close()
+
+
+def test_an_image_without_a_base_runs_as_a_process_beside_containers(bench: Bench) -> None:
+    image = push_without_base(bench.images.host, "demo/bare")
+    instance = bench.runner.start(image, {}, name="bare")
+    assert wait_until_listening(instance, timeout=30, clock=CLOCK), instance.logs()
+    assert bench.left() == []
+
+
+def test_a_missing_image_and_a_missing_engine_are_told(bench: Bench) -> None:
+    with pytest.raises(ImageNotFound):
+        bench.runner.start(f"{bench.images.host}/nothing:v1", {}, name="x")
+    with pytest.raises(InstanceError, match="no Docker engine answers"):
+        EngineRunner(bench.folder, bench.images, {"DOCKER_HOST": "unix:///nowhere.sock"})
+
+
+def test_a_service_is_deployed_and_replaced_in_containers(
+    engine: Any, tmp_path: Path, shelf: Shelf
+) -> None:
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "state" / "registry").symlink_to(shelf.folder)
+    with Simulation(
+        tmp_path / "state",
+        environ=dict(os.environ),
+        make_runner=EngineRunner,
+        timing=Timing(latency=0, startup=30),
+    ) as simulation:
+        google = World(simulation)
+        google.image = shelf.image.replace(shelf.images.host, simulation.endpoints.registry)
+        google.create(body=google.candidate("r1"))
+        google.publish()
+        assert "error" not in google.patch(google.candidate("r2"))
+        url = google.service()["uri"]
+        assert requests.get(url, timeout=10).json()["release"] == "r2"
+        broken = google.patch(google.candidate("r3", BROKEN="port"))
+        assert "PORT=8080" in broken["error"]["message"]
+        assert requests.get(url, timeout=10).json()["release"] == "r2"
+        google.judge()
+    engine.images.remove(google.image, force=True)

@@ -109,5 +109,9 @@ def beanstalk(folder: Path, **options: Any) -> Iterator[tuple[BeanstalkServer, F
 
 def client(server: BeanstalkServer, service: str = "elasticbeanstalk", **more: Any) -> Any:
     session = boto3.Session("AKIDSIMULATED", "secret", region_name="eu-west-1")
-    config = BotoConfig(retries={"mode": "standard", "max_attempts": 1}, **more)
+    config = BotoConfig(
+        retries={"mode": "standard", "max_attempts": 1},
+        parameter_validation=False,  # the server is to refuse, not the client
+        **more,
+    )
     return session.client(service, endpoint_url=server.url, config=config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -78,8 +79,27 @@ def _entry(project: str, revision: Revision, line: LogLine) -> Json:
         },
         "timestamp": line.time,
         "receiveTimestamp": line.time,
-        "textPayload": line.text,
+        **_payload(line.text),
     }
+
+
+def _payload(text: str) -> Json:
+    """A line that is a JSON object is structured: its severity is the entry's own.
+
+    https://cloud.google.com/logging/docs/structured-logging
+    """
+    try:
+        data = json.loads(text) if text.startswith("{") else None
+    except (ValueError, RecursionError):
+        data = None
+    if not isinstance(data, dict):
+        return {"textPayload": text}
+    severity = str(data.pop("severity", "DEFAULT")).upper()
+    data.pop("time", None)
+    shown: Json = {"jsonPayload": data}
+    if severity in SEVERITIES and severity != "DEFAULT":
+        shown["severity"] = severity
+    return shown
 
 
 def _terms(text: str) -> list[tuple[str, str, str]]:

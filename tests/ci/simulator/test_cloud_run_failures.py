@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import requests
 
+from pymacaron_ci.simulator.instances import LogLine
 from tests.ci.simulator.world import PLACE, World, changed, pinned
 
 NOT_LISTENING = (
@@ -80,6 +81,17 @@ def test_log_entries_are_filtered(google: World, filter_: str, count: int) -> No
     query = {"resourceNames": ["projects/p"], "filter": filter_}
     found = google.call("POST", "/v2/entries:list", query)
     assert len(found.get("entries", [])) == count
+
+
+def test_a_line_that_is_json_is_a_structured_entry_with_its_severity(google: World) -> None:
+    google.create(body=google.candidate("r1", BROKEN="exits"))
+    line = '{"severity": "error", "time": "2026-01-01T00:02:00Z", "message": "no database"}'
+    google.runner.instances[0].lines.append(LogLine("2026-01-01T00:02:00Z", line))
+    query = {"resourceNames": ["projects/p"], "filter": "severity>=ERROR"}
+    (entry,) = google.call("POST", "/v2/entries:list", query)["entries"]
+    assert entry["jsonPayload"] == {"message": "no database"}
+    assert entry["severity"] == "ERROR"
+    assert "textPayload" not in entry
 
 
 def test_a_filter_that_is_not_understood_is_refused(google: World) -> None:

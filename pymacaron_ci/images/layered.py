@@ -11,19 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from pymacaron_ci import context
-from pymacaron_ci.context import Entry
 from pymacaron_ci.errors import BuildError
 from pymacaron_ci.images import base as bases
 from pymacaron_ci.images import oci, packages, registry, stored, supply_chain, wheels
+from pymacaron_ci.images.layers import FORMAT, SITE, Layers
 from pymacaron_ci.images.recipe import HOME, Parts, Recipe, environment, labels, parts
 from pymacaron_ci.images.recipe import runtime_settings as common_settings
 from pymacaron_ci.model import Image, Release
 
-_FORMAT = "1"  # part of every fingerprint: raise it when layers are made differently
-SITE = "/opt/packages"
 FINGERPRINT = "pymacaron.fingerprint"
-# Folders on PYTHONPATH don't have their .pth files read; a few packages rely on theirs.
-_SITECUSTOMIZE = f"import site\nsite.addsitedir({SITE!r})\n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +42,7 @@ class LayeredBuilder:
         self._tell = progress
         self._scratch = tempfile.TemporaryDirectory(prefix="pymacaron-image-")
         self._folder = Path(self._scratch.name)
+        self._layers = Layers(recipe, self._folder, progress)
         self._variants: tuple[Variant, ...] = ()
         self._published: str | None = None
         self.digest: str | None = None  # known as soon as the image is built
@@ -92,7 +89,7 @@ class LayeredBuilder:
             for entry in made.context.entries
         )
         return stored.fingerprint(
-            _FORMAT,
+            FORMAT,
             self._recipe.base_image,
             json.dumps(common_settings(self._recipe, release), sort_keys=True),
             " ".join(self._recipe.platforms),
@@ -125,9 +122,9 @@ class LayeredBuilder:
             python=base.python or self._recipe.python_version,
             musl=base.musl,
         )
-        kept = tuple(self._kept(base, target, made, repository))
+        kept = tuple(self._layers.kept(base, target, made, repository))
         listed = [package for layer in kept for package in layer.packages]
-        layers = (self._code(made, target), self._record(release, listed))
+        layers = (self._layers.code(made, target), self._layers.record(release, listed))
         settings = _settings(self._recipe, release, base, identity, listed)
         config = oci.image_config(
             [*kept, *layers],
@@ -156,109 +153,6 @@ class LayeredBuilder:
                 supply_chain.sbom(listed, source, release),
                 supply_chain.provenance(listed, source, release, manifest, named),
             ),
-        )
-
-    def _kept(
-        self,
-        base: bases.Base,
-        target: packages.Target,
-        made: Parts,
-        repository: registry.Repository,
-    ) -> Iterable[stored.Stored]:
-        compiled = str(wheels.compiler(target.minor) is not None)
-        place = (_FORMAT, base.digest, str(base.platform), target.python, compiled)
-        needs = made.wheel.metadata if made.wheel else ""
-        key = stored.fingerprint(*place, made.requirements, needs, self._recipe.extras)
-        yield stored.look_up(
-            repository,
-            f"packages-{key}",
-            lambda: self._packages(made, target, key),
-            anew=self._recipe.upgrade,
-        )
-        if made.wheel:
-            wheel = made.wheel
-            key = stored.fingerprint(*place, wheel.name, wheel.digest)
-            yield stored.look_up(
-                repository,
-                f"runtime-{key}",
-                lambda: self._unpacked([self._wheel_file(made)], target, key, "the runtime"),
-            )
-
-    def _packages(
-        self, made: Parts, target: packages.Target, key: str
-    ) -> tuple[oci.Layer, Iterable[wheels.Package]]:
-        folder = self._folder / key
-        folder.mkdir()
-        requirements = self._recipe.folder / "requirements.txt"
-        if not requirements.is_file():
-            requirements = folder / "requirements.txt"
-            requirements.write_text(made.requirements, encoding="utf-8")
-        self._tell(f"fetching packages for Python {target.minor} on {target.architecture}")
-        runtime = f"{self._wheel_file(made)}{self._recipe.extras}" if made.wheel else None
-        found = packages.fetch(
-            requirements,
-            None if made.hashed else runtime,
-            target,
-            folder / "wheels",
-            self._recipe.environ,
-            self._tell,
-        )
-        others = [f for f in found if made.wheel is None or f.name != made.wheel.name]
-        if made.hashed and made.wheel:
-            _check_complete(others, wheels.describe(self._wheel_file(made)))
-        return self._unpacked(others, target, key, "packages")
-
-    def _unpacked(
-        self, files: list[Path], target: packages.Target, key: str, what: str
-    ) -> tuple[oci.Layer, Iterable[wheels.Package]]:
-        folder = self._folder / f"{key}-files"
-        folder.mkdir()
-        wheels.unpack(files, folder)
-        if any(folder.glob("*.pth")):
-            (folder / "sitecustomize.py").write_text(_SITECUSTOMIZE, encoding="utf-8")
-        wheels.compile_all(folder, SITE, target.minor)
-        layer = self._layer(wheels.entries(folder), SITE, what, created=0)
-        return layer, [wheels.describe(file) for file in files]
-
-    def _wheel_file(self, made: Parts) -> Path:
-        if made.wheel is None:
-            raise RuntimeError("no runtime here")
-        file = self._folder / made.wheel.name
-        if not file.exists():
-            file.write_bytes(made.wheel.content)
-        return file
-
-    def _code(self, made: Parts, target: packages.Target) -> oci.Layer:
-        apart = (".runtime", "VERSION")
-        entries = [e for e in made.context.entries if e.path.split("/")[0] not in apart]
-        folder = self._folder / f"code-{target.architecture}"
-        for entry in entries:
-            if entry.path.endswith(".py") and entry.link is None:
-                file = folder / entry.path
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(entry.read())
-        if folder.exists():
-            wheels.compile_all(folder, HOME, target.minor)
-            entries += [e for e in wheels.entries(folder) if e.path.endswith(".pyc")]
-        return self._layer(entries, HOME, "code")
-
-    def _record(self, release: Release, listed: Iterable[wheels.Package]) -> oci.Layer:
-        lock = "".join(sorted(f"{package.pin}\n" for package in listed))
-        entries = [
-            Entry(path="VERSION", content=release.version.encode() + b"\n"),
-            Entry(path="requirements.lock", content=lock.encode()),
-        ]
-        return self._layer(entries, HOME, "version")
-
-    def _layer(
-        self, entries: Iterable[Entry], below: str, what: str, created: int | None = None
-    ) -> oci.Layer:
-        return oci.make_layer(
-            entries,
-            self._folder,
-            created=self._recipe.source.created if created is None else created,
-            below=below.strip("/"),
-            made_by=f"pymacaron-ci: {what}",
         )
 
     def _send(self, variant: Variant, repository: registry.Repository) -> int:
@@ -318,17 +212,6 @@ def _settings(
             FINGERPRINT: identity,
         },
     }
-
-
-def _check_complete(found: list[Path], runtime: wheels.Package) -> None:
-    """A file with hashes is complete or it is wrong: nothing may be added to it behind its back."""
-    there = {wheels.describe(file).name for file in found}
-    missing = ", ".join(sorted(runtime.needs - there))
-    if missing:
-        raise BuildError(
-            f"requirements.txt pins with hashes but lacks what pymacaron needs: {missing}",
-            hint="put pymacaron's requirements into the file that the hashes are made from",
-        )
 
 
 def _content(blob: oci.Blob) -> bytes:

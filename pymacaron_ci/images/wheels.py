@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -137,18 +138,27 @@ def compile_all(folder: Path, home: str, minor: str) -> bool:
     interpreter = compiler(minor)
     if interpreter is None:
         return False
-    # A fresh process and one job: what else is in memory shows in the bytes that marshal writes.
+    # Fresh processes, each with the same files in the same order on every machine: what else was in
+    # memory shows in the bytes that marshal writes. Two are twice as fast and no more than CI has.
+    top = sorted(path.name for path in folder.iterdir())
     command = [interpreter, "-I", "-m", "compileall", "-q", "-j", "1"]
-    command += ["--invalidation-mode", "unchecked-hash", "-s", str(folder), "-p", home, str(folder)]
+    command += ["--invalidation-mode", "unchecked-hash", "-s", str(folder), "-p", home]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda part: _compile(command, folder, part), (top[::2], top[1::2])))
+    return True
+
+
+def _compile(command: Sequence[str], folder: Path, names: Sequence[str]) -> None:
+    if not names:
+        return
     subprocess.run(
-        command,
+        [*command, *(str(folder / name) for name in names)],
         env={"PYTHONHASHSEED": "0"},
         stdin=subprocess.DEVNULL,
         capture_output=True,  # modules for other Python versions don't compile; they don't have to
         timeout=_COMPILE_TIMEOUT,
         check=False,
     )
-    return True
 
 
 def entries(folder: Path) -> Sequence[Entry]:

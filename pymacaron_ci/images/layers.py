@@ -1,0 +1,141 @@
+"""The layers of an image: packages and runtime, found again in the registry or made; the code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from pymacaron_ci.context import Entry
+from pymacaron_ci.errors import BuildError
+from pymacaron_ci.images import base as bases
+from pymacaron_ci.images import oci, packages, registry, stored, wheels
+from pymacaron_ci.images.recipe import HOME, Parts, Recipe
+from pymacaron_ci.model import Release
+
+FORMAT = "1"  # part of every fingerprint: raise it when layers are made differently
+SITE = "/opt/packages"
+# Folders on PYTHONPATH don't have their .pth files read; a few packages rely on theirs.
+_SITECUSTOMIZE = f"import site\nsite.addsitedir({SITE!r})\n"
+
+
+class Layers:
+    """Makes one service's layers, as files in `folder`."""
+
+    def __init__(self, recipe: Recipe, folder: Path, tell: Callable[[str], None]) -> None:
+        self._recipe = recipe
+        self._folder = folder
+        self._tell = tell
+
+    def kept(
+        self,
+        base: bases.Base,
+        target: packages.Target,
+        made: Parts,
+        repository: registry.Repository,
+    ) -> Iterable[stored.Stored]:
+        compiled = str(wheels.compiler(target.minor) is not None)
+        place = (FORMAT, base.digest, str(base.platform), target.python, compiled)
+        needs = made.wheel.metadata if made.wheel else ""
+        key = stored.fingerprint(*place, made.requirements, needs, self._recipe.extras)
+        yield stored.look_up(
+            repository,
+            f"packages-{key}",
+            lambda: self._packages(made, target, key),
+            anew=self._recipe.upgrade,
+        )
+        if made.wheel:
+            wheel = made.wheel
+            key = stored.fingerprint(*place, wheel.name, wheel.digest)
+            yield stored.look_up(
+                repository,
+                f"runtime-{key}",
+                lambda: self._unpacked([self._wheel_file(made)], target, key, "the runtime"),
+            )
+
+    def _packages(
+        self, made: Parts, target: packages.Target, key: str
+    ) -> tuple[oci.Layer, Iterable[wheels.Package]]:
+        folder = self._folder / key
+        folder.mkdir()
+        requirements = self._recipe.folder / "requirements.txt"
+        if not requirements.is_file():
+            requirements = folder / "requirements.txt"
+            requirements.write_text(made.requirements, encoding="utf-8")
+        self._tell(f"fetching packages for Python {target.minor} on {target.architecture}")
+        runtime = f"{self._wheel_file(made)}{self._recipe.extras}" if made.wheel else None
+        found = packages.fetch(
+            requirements,
+            None if made.hashed else runtime,
+            target,
+            folder / "wheels",
+            self._recipe.environ,
+            self._tell,
+        )
+        others = [f for f in found if made.wheel is None or f.name != made.wheel.name]
+        if made.hashed and made.wheel:
+            _check_complete(others, wheels.describe(self._wheel_file(made)))
+        return self._unpacked(others, target, key, "packages")
+
+    def _unpacked(
+        self, files: list[Path], target: packages.Target, key: str, what: str
+    ) -> tuple[oci.Layer, Iterable[wheels.Package]]:
+        folder = self._folder / f"{key}-files"
+        folder.mkdir()
+        wheels.unpack(files, folder)
+        if any(folder.glob("*.pth")):
+            (folder / "sitecustomize.py").write_text(_SITECUSTOMIZE, encoding="utf-8")
+        wheels.compile_all(folder, SITE, target.minor)
+        layer = self._layer(wheels.entries(folder), SITE, what, created=0)
+        return layer, [wheels.describe(file) for file in files]
+
+    def _wheel_file(self, made: Parts) -> Path:
+        if made.wheel is None:
+            raise RuntimeError("no runtime here")
+        file = self._folder / made.wheel.name
+        if not file.exists():
+            file.write_bytes(made.wheel.content)
+        return file
+
+    def code(self, made: Parts, target: packages.Target) -> oci.Layer:
+        apart = (".runtime", "VERSION")
+        entries = [e for e in made.context.entries if e.path.split("/")[0] not in apart]
+        folder = self._folder / f"code-{target.architecture}"
+        for entry in entries:
+            if entry.path.endswith(".py") and entry.link is None:
+                file = folder / entry.path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(entry.read())
+        if folder.exists():
+            wheels.compile_all(folder, HOME, target.minor)
+            entries += [e for e in wheels.entries(folder) if e.path.endswith(".pyc")]
+        return self._layer(entries, HOME, "code")
+
+    def record(self, release: Release, listed: Iterable[wheels.Package]) -> oci.Layer:
+        lock = "".join(sorted(f"{package.pin}\n" for package in listed))
+        entries = [
+            Entry(path="VERSION", content=release.version.encode() + b"\n"),
+            Entry(path="requirements.lock", content=lock.encode()),
+        ]
+        return self._layer(entries, HOME, "version")
+
+    def _layer(
+        self, entries: Iterable[Entry], below: str, what: str, created: int | None = None
+    ) -> oci.Layer:
+        return oci.make_layer(
+            entries,
+            self._folder,
+            created=self._recipe.source.created if created is None else created,
+            below=below.strip("/"),
+            made_by=f"pymacaron-ci: {what}",
+        )
+
+
+def _check_complete(found: list[Path], runtime: wheels.Package) -> None:
+    """A file with hashes is complete or it is wrong: nothing may be added to it behind its back."""
+    there = {wheels.describe(file).name for file in found}
+    missing = ", ".join(sorted(runtime.needs - there))
+    if missing:
+        raise BuildError(
+            f"requirements.txt pins with hashes but lacks what pymacaron needs: {missing}",
+            hint="put pymacaron's requirements into the file that the hashes are made from",
+        )

@@ -3,6 +3,7 @@
 >>> from pymacaron import API, apipool, get_model, letsgo
 """
 
+from pymacaron import carried as carried  # first: it puts the environment right for the others
 from pymacaron.endpoint import Answer
 from pymacaron.model.base import PymacaronBaseModel
 from pymacaron.model.formats import register_format

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,9 @@ from pymacaron_ci.targets.beanstalk.bundle import PORT
 
 PROPERTIES = "aws:elasticbeanstalk:application:environment"
 PROPERTIES_LIMIT = 4096
+ENCODED = "PYM_ENCODED"
+# Of the characters that its documentation allows, those without a meaning in shells and files.
+_CARRIED = re.compile(r"[A-Za-z0-9_.:/=+@-]([A-Za-z0-9_.:/=+@ -]*[A-Za-z0-9_.:/=+@-])?")
 _TLS = "ELBSecurityPolicy-TLS13-1-2-2021-06"
 
 
@@ -40,12 +44,18 @@ def options(settings: Settings, release: Release) -> list[Option]:
 
 
 def properties(release: Release) -> dict[str, str]:
-    """The container's environment."""
-    revealed = {
-        name: value.reveal() if isinstance(value, Secret) else value
-        for name, value in release.environment.items()
-    }
-    return {**revealed, "PYM_ENV": "live", "PYM_RELEASE": release.id, "PORT": str(PORT)}
+    """The container's environment. What Elastic Beanstalk does not promise to carry is encoded, and
+    decoded by the runtime (pymacaron.carried) before anybody reads it."""
+    made = {}
+    for name, value in release.environment.items():
+        made[name] = value.reveal() if isinstance(value, Secret) else value
+    encoded = [name for name, value in made.items() if not _CARRIED.fullmatch(value)]
+    for name in encoded:
+        raw = made[name].encode("utf-8", "surrogateescape")
+        made[name] = base64.b64encode(raw).decode("ascii")
+    if encoded:
+        made[ENCODED] = " ".join(encoded)
+    return {**made, "PYM_ENV": "live", "PYM_RELEASE": release.id, "PORT": str(PORT)}
 
 
 def complaints(settings: Settings, release: Release) -> Iterator[Problem]:
@@ -59,13 +69,6 @@ def complaints(settings: Settings, release: Release) -> Iterator[Problem]:
             f"{PROPERTIES_LIMIT} at most",
             hint=f"the largest is {largest}: keep it in AWS Secrets Manager and read it from there",
         )
-    for name, value in values.items():
-        if re.search(r"[\x00-\x08\x0a-\x1f]", value):
-            yield Problem(
-                text=f"{name} holds a line break or a control character, which Elastic Beanstalk "
-                "can't hand to a container unchanged",
-                hint="encode it, for instance with base64, and decode it in the service",
-            )
     if settings.aws_cert_arn and settings.aws_load_balancer == "network":
         yield Problem(
             text="a network load balancer of Elastic Beanstalk can't hold a certificate",

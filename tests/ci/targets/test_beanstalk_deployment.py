@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 import pytest
 
+from pymacaron import carried
 from pymacaron_ci.model import Release, Secret
 from pymacaron_ci.simulator.beanstalk_names import set_account
 from pymacaron_ci.simulator.beanstalk_server import AwsFault
@@ -168,7 +169,8 @@ def test_the_container_gets_secrets_unchanged_and_no_file_has_them(
     wanted = release(1, environment={"TOKEN": Secret("TOKEN", odd)})
     report = deploys.deploy(wanted)
     assert report.exit_code == 0
-    given = runner.instances[-1].environment
+    given = dict(runner.instances[-1].environment)
+    carried.unpack(given)
     assert given["TOKEN"] == odd
     assert (given["PYM_ENV"], given["PYM_RELEASE"]) == ("live", wanted.id)
     assert odd not in "\n".join(deploys.reporter.lines) + repr(report)

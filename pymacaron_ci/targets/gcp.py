@@ -16,6 +16,7 @@ from pymacaron_ci.waiting import Clock, Pending, Ready, SystemClock, wait_for
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 BUSY = frozenset({429, 500, 502, 503, 504})
 TIMEOUT = (10.0, 60.0)  # seconds to connect, to wait for an answer
+HELD = 20.0  # seconds that a server may take to answer a wait
 RETRY_FOR = 90.0  # seconds that a read keeps trying
 LONGEST_WAIT = 60.0  # seconds of a Retry-After that are honoured
 
@@ -235,12 +236,18 @@ def finished(
     *,
     what: str,
     timeout: float,
+    held: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Body:
-    """Waits for a long-running operation. The answer is the operation: it may hold an `error`."""
+    """Waits for a long-running operation. The answer is the operation: it may hold an `error`.
+
+    `held`: the API has `:wait`, which answers as soon as there is something to say.
+    """
 
     def probe() -> Ready[Body] | Pending:
         operation = session.read(api, path)
+        if held and not operation.get("done"):
+            operation = session.read(api, f"{path}:wait", post={"timeout": f"{HELD:.0f}s"})
         return Ready(operation) if operation.get("done") else Pending(f"{what}…")
 
     return wait_for(

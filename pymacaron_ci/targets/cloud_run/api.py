@@ -267,6 +267,7 @@ class Api:
                     f"v2/{name}",
                     what=what,
                     timeout=self._timeout,
+                    held=True,
                     progress=self._progress,
                 )
             except ApiError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,7 +49,10 @@ class Made:
 class Changes:
     """`before` is always the service as the plan saw it."""
 
-    def __init__(self, api: Api, wanted: Wanted, proof: Proof) -> None:
+    def __init__(
+        self, api: Api, wanted: Wanted, proof: Proof, leads_to: Callable[[str, str], str]
+    ) -> None:
+        self._leads_to = leads_to
         self._api = api
         self._wanted = wanted
         self._proof = proof
@@ -196,7 +199,12 @@ class Changes:
             return None if done else Patch(fields)
 
         service = self._api.change(name, intent, what=f"marking {name} as proven")
-        return Made(service=service, revision=next(iter(service.traffic), ""))
+        live_url = self._wanted.live_url if self._wanted.place(name) == "live" else ""
+        return Made(
+            service=service,
+            revision=next(iter(service.traffic), ""),
+            note=self._leads_to(live_url, release.id) if live_url else "",
+        )
 
     def _withdraw(self, name: str, before: Seen, *, always: bool = False) -> Service | None:
         """Takes our candidate's requests, tag and mark away; a service we alone made goes whole.

@@ -33,7 +33,8 @@ class Proof:
         name, revision = change.step.service, str(change.undo["revision"])
         condition, headers = self._judged(name, revision), self.headers(name)
         shifted = any(isinstance(c.step, ShiftTraffic) for c in changes)
-        if condition.ready and shifted and change.url and self._wanted.soak_seconds:
+        soaks = phase.proof == "tests" and self._wanted.soak_seconds > 0  # a rollback is in a hurry
+        if condition.ready and shifted and change.url and soaks:
             watch = Watch(self._api, self._wanted, self._progress)
             condition = watch.soak(name, revision, change.url, headers)
         if not condition.ready:

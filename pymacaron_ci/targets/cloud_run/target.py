@@ -22,7 +22,11 @@ TARGET = "gcp-cloud-run"
 
 
 class CloudRun:
-    """Implements targets.Target. `project`: what to use where the configuration names none."""
+    """Implements targets.Target.
+
+    `project`: what to use where the configuration names none. `leads_to`: asks whether a URL leads
+    to a release, and says what is wrong if not; in a simulation nobody is asked.
+    """
 
     def __init__(
         self,
@@ -30,6 +34,7 @@ class CloudRun:
         session: GoogleSession,
         *,
         project: str | None = None,
+        leads_to: Callable[[str, str], str] = lambda _url, _release: "",
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._wanted = config if isinstance(config, Wanted) else wanted(config, project)
@@ -40,7 +45,7 @@ class CloudRun:
             write_timeout=self._wanted.startup_seconds + 360,
         )
         self._proof = Proof(self._api, self._wanted, progress)
-        self._changes = Changes(self._api, self._wanted, self._proof)
+        self._changes = Changes(self._api, self._wanted, self._proof, leads_to)
         self._preflight = Preflight(api=self._api, wanted=self._wanted)
         self._seen: dict[str, Seen] = {}
 

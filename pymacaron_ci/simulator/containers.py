@@ -119,22 +119,42 @@ class EngineRunner:
             )
         log = LogFile(self._folder / "logs" / f"{name}.log")
         try:
-            container, port = self._create(found, environment, name, limits, tuple(command))
-            container.start()
-            container.reload()
+            container, port = self._started(found, environment, name, limits, tuple(command))
         except docker.errors.NotFound as error:
             raise ImageNotFound(f"Image '{image}' not found.") from error
         except docker.errors.APIError as error:
             raise ImageUnusable(str(error.explanation)) from error
         except (docker.errors.DockerException, RequestException) as error:
             raise InstanceError(f"the Docker engine does not answer: {error}") from error
-        if self._bridged:
-            published = container.attrs["NetworkSettings"]["Ports"].get(f"{limits.port}/tcp")
-            port = int(published[0]["HostPort"]) if published else 0
         url = f"http://127.0.0.1:{port}"
         instance = ContainerInstance(name, url, container, log, limits.memory)
         self._instances = [i for i in self._instances if i.exit_status() is None] + [instance]
         return instance
+
+    def _started(
+        self,
+        image: StoredImage,
+        environment: Mapping[str, str],
+        name: str,
+        limits: Limits,
+        command: tuple[str, ...],
+    ) -> tuple[Any, int]:
+        """A container that was started, and the port of this machine that leads to it."""
+        container, port = self._create(image, environment, name, limits, command)
+        try:
+            container.start()
+        except docker.errors.APIError as error:
+            container.remove(force=True)
+            if not self._bridged or "network" not in str(error.explanation):
+                raise
+            self._bridged = False  # a bridge that is listed may still not work
+            return self._started(image, environment, name, limits, command)
+        container.reload()
+        if self._bridged:
+            published = container.attrs["NetworkSettings"]["Ports"].get(f"{limits.port}/tcp")
+            # one that ended at once has no port any more
+            port = int(published[0]["HostPort"]) if published else 0
+        return container, port
 
     def _create(
         self,

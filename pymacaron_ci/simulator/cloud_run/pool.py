@@ -4,6 +4,7 @@ requests are done.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -69,14 +70,15 @@ class Pool:
         slot = self._slots.get(revision)
         return slot is not None and slot.instance is not None and alive(slot.instance)
 
-    def want(self, revisions: set[str]) -> None:
-        """From now on only these are kept; the others end when their last request has."""
+    def want(self, service: str, revisions: set[str]) -> None:
+        """From now on only these of a service are kept; others end with their last request."""
         with self._lock:
             for revision in revisions:
                 self._slots.setdefault(revision, Slot())
-            for revision, slot in self._slots.items():
+            own = [(n, s) for n, s in self._slots.items() if n.startswith(f"{service}/")]
+            for revision, slot in own:
                 slot.wanted = revision in revisions
-        for revision, slot in list(self._slots.items()):
+        for revision, slot in own:
             self._end_if_idle(revision, slot)
 
     def _slot(self, revision: str) -> Slot:
@@ -96,7 +98,9 @@ class Pool:
             if self._slots.get(revision) is slot and not slot.lock.locked():
                 del self._slots[revision]
         if instance is not None:
-            self._stopping.submit(instance.stop)
+            # once the pool is closed its runner ends what is left
+            with contextlib.suppress(RuntimeError):
+                self._stopping.submit(instance.stop)
 
     def close(self) -> None:
         self._stopping.shutdown()

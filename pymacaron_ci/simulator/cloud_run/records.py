@@ -66,6 +66,11 @@ class Service:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def served(self) -> set[str]:
+        """The full names of the revisions that a URL leads to."""
+        return {f"{self.name}/revisions/{target['revision']}" for target in self.serving}
+
+    @property
     def etag(self) -> str:
         return etag(self.version)
 

@@ -18,7 +18,7 @@ from pymacaron_ci.simulator.cloud_run.records import (
     timestamp,
 )
 from pymacaron_ci.simulator.cloud_run.schema import LATEST
-from pymacaron_ci.simulator.cloud_run.starting import Failed, Secrets, Starter
+from pymacaron_ci.simulator.cloud_run.starting import Closing, Failed, Secrets, Starter
 from pymacaron_ci.simulator.cloud_run.urls import Urls
 from pymacaron_ci.simulator.cloud_run.views import FAILED, SUCCEEDED, condition, show_service
 from pymacaron_ci.simulator.google.errors import CODES
@@ -73,11 +73,10 @@ class Rollouts:
         with self.records.lock:
             for service in self.records.services.values():
                 self.urls.open(service)
-                self.urls.apply(service)
+                self._serve(service)
+                for revision in service.served:
+                    self._workers.submit(self._warm, revision)
             pending = [o for o in self.records.operations.values() if not o.done]
-            wanted = self.urls.revisions()
-        for revision in wanted:
-            self._workers.submit(self._warm, revision)
         for operation in pending:
             self.submit(operation)
 
@@ -87,7 +86,13 @@ class Rollouts:
         except NoInstance:
             return  # the next request will try again, and tell
 
+    def _serve(self, service: Service) -> None:
+        self.urls.apply(service)
+        self._pool.want(service.name, service.served)
+
     def close(self) -> None:
+        """What is under way stays so, for the next simulator to finish."""
+        self._starter.close()
         self._workers.shutdown(cancel_futures=True)
         self.urls.close_all()
         self._pool.close()
@@ -98,6 +103,7 @@ class Rollouts:
             del self.records.revisions[revision.name]
         del self.records.services[service.name]
         self.urls.close(service)
+        self._pool.want(service.name, set())
 
     def instances(self, service: Service) -> int:
         """How many run."""
@@ -107,7 +113,10 @@ class Rollouts:
         revision = self.records.revisions.get(name)
         if revision is None:
             raise NoInstance(f"{name} was deleted")
-        started = self._starter.start(revision)
+        try:
+            started = self._starter.start(revision)
+        except Closing as error:
+            raise NoInstance("the simulator ends") from error
         if isinstance(started, Failed):
             raise NoInstance(started.message)
         return started
@@ -122,6 +131,8 @@ class Rollouts:
             self._clock.sleep(self._latency)
             try:
                 failure = self._reconcile(operation)
+            except Closing:
+                return
             except Exception as error:
                 with self.records.lock:
                     operation.done = True
@@ -189,7 +200,7 @@ class Rollouts:
         if routed:
             service.serving = targets
             self.urls.open(service)
-        self.urls.apply(service)
+        self._serve(service)
         message = why or route_problem
         ready = message is None
         configurations = condition(

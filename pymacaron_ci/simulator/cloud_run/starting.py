@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -40,6 +41,10 @@ PROBE_FAILED = (
 )
 
 
+class Closing(Exception):
+    """The simulator ends: nothing is started any more."""
+
+
 @dataclass(frozen=True)
 class Failed:
     """`reason` is one of the API's reasons of a condition."""
@@ -58,8 +63,12 @@ class Starter:
     def __init__(self, runner: Runner, secrets: Secrets, clock: Clock, patience: float) -> None:
         self._runner, self._secrets = runner, secrets
         self._clock, self._patience = clock, patience
+        self._closing = threading.Event()
         # an engine's port proxy takes a while to find out that nobody listens behind it
         self._settling = 0.7 if runner.kind == "container" else 0.1
+
+    def close(self) -> None:
+        self._closing.set()
 
     def start(self, revision: Revision) -> Instance | Failed:
         """Starts an instance and waits until it listens, as the startup probe says."""
@@ -106,6 +115,9 @@ class Starter:
         timeout = min(probe.get("initialDelaySeconds", 0) + patience, self._patience)
 
         def passes(url: str) -> bool:
+            if self._closing.is_set():
+                instance.stop(0)
+                raise Closing
             return listens(url, self._settling) if path is None else _answers(url + path)
 
         return wait_until_listening(instance, timeout=timeout, clock=self._clock, probe=passes)

@@ -9,7 +9,7 @@ from pymacaron_ci.simulator.cloud_run.records import Records, Service
 
 
 class Urls:
-    """Fronts for all services; the pool keeps the instances that they lead to."""
+    """Fronts for all services, which take their instances from the pool."""
 
     def __init__(self, records: Records, pool: Pool, invokers: Invokers) -> None:
         self._records, self._pool, self._invokers = records, pool, invokers
@@ -38,7 +38,6 @@ class Urls:
         """The records' lock is held."""
         for key in [key for key in self._fronts if key[0] == service.name]:
             self._fronts.pop(key).stop()
-        self._pool.want(self.revisions())
 
     def close_all(self) -> None:
         for front in self._fronts.values():
@@ -56,16 +55,8 @@ class Urls:
                 self._fronts[service.name, target["tag"]].set(Rules(backends=backends, admit=admit))
         shares = tuple(self._backend(name, weight) for name, weight in by_revision.items())
         self._fronts[service.name, ""].set(Rules(backends=shares, admit=admit))
-        self._pool.want(self.revisions())
 
     def _backend(self, name: str, weight: int) -> Backend:
         revision = self._records.revisions.get(name)
         timeout = revision.template.get("timeout", "300s") if revision else "300s"
         return Backend(revision=name, weight=weight, timeout=float(timeout.rstrip("s")))
-
-    def revisions(self) -> set[str]:
-        return {
-            f"{service.name}/revisions/{target['revision']}"
-            for service in self._records.services.values()
-            for target in service.serving
-        }

@@ -191,3 +191,17 @@ def test_latest_follows_a_new_revision_only_once_it_is_ready(google: World) -> N
     assert service["latestCreatedRevision"].endswith("hello-r2")
     assert service["traffic"] == [{"type": LATEST, "percent": 100}]
     assert released(service["uri"]) == "r1"
+
+
+def test_a_simulator_ends_at_once_though_a_container_is_still_starting(tmp_path: Path) -> None:
+    with world(tmp_path / "state", startup=600) as google:
+        started = google.call(
+            "POST",
+            f"/v2/{PLACE}/services",
+            google.candidate("r1", BROKEN="deaf"),
+            serviceId="hello",
+        )
+        while not google.runner.instances:
+            threading.Event().wait(0.02)
+    with world(tmp_path / "state") as google:
+        assert "error" in google.finished(started)

@@ -123,9 +123,14 @@ def changed(body: Json, **container: Any) -> Json:
 
 @contextmanager
 def world(
-    folder: Path, *, latency: float = 0, environ: Mapping[str, str] | None = None, **options: Any
+    folder: Path,
+    *,
+    latency: float = 0,
+    startup: float = 2,
+    environ: Mapping[str, str] | None = None,
+    **options: Any,
 ) -> Iterator[World]:
     options.setdefault("make_runner", ThreadRunner)
-    timing = Timing(latency=latency, startup=2)
+    timing = Timing(latency=latency, startup=startup)
     with Simulation(folder, environ=environ or {}, timing=timing, **options) as simulation:
         yield World(simulation)

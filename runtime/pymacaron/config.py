@@ -238,8 +238,12 @@ class _Default:
     config = PyMacaronConfig()
 
 
-def get_config() -> PyMacaronConfig:
-    """The config object of this process."""
+def get_config(
+    path: str | os.PathLike[str] | None = None, env: str | None = None
+) -> PyMacaronConfig:
+    """The config object of this process. With a path or an environment it is loaded from there."""
+    if path is not None or env is not None:
+        _Default.config.load_pym_config(path=path, env=env)
     return _Default.config
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -22,15 +22,26 @@ from pymacaron.config import get_config
 from pymacaron.context import current
 from pymacaron.exceptions import PyMacaronException, UnhandledServerError
 from pymacaron.redaction import redactor
+from pymacaron.report_data import redacted, surroundings, text_of, timing, trace_of
 from pymacaron.reports import (
     Reporter,
+    populate_error_report,
     quietly,
-    redacted,
+    report_error,
+    report_warning,
     reports,
-    surroundings,
-    timing,
-    trace_of,
+    set_error_reporter,
 )
+
+__all__ = [
+    "ErrorHandling",
+    "crash_handler",
+    "populate_error_report",
+    "postmortem",
+    "report_error",
+    "report_warning",
+    "set_error_reporter",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Body = dict[str, object]
@@ -168,7 +179,7 @@ class ErrorHandling:
             error.error_id,
             exc_info=(type(exception), exception, exception.__traceback__),
         )
-        title = f"{where}: {_text(exception)}"
+        title = f"{where}: {text_of(exception)}"
         data: Body = {
             "title": title,
             "trace": trace_of(exception),
@@ -178,7 +189,7 @@ class ErrorHandling:
             "response": {
                 "status": error.status,
                 "error_code": error.code,
-                "error_description": _text(exception),
+                "error_description": text_of(exception),
                 "user_message": error.user_message,
             },
             **surroundings(),
@@ -230,54 +241,6 @@ def redacted_answer(body: Mapping[str, object]) -> Body:
     return clean
 
 
-def _text(exception: BaseException) -> str:
-    try:
-        return redactor.text(str(exception) or type(exception).__name__)
-    except Exception:  # noqa: BLE001  (an exception whose own __str__ raises)
-        return type(exception).__name__
-
-
-def set_error_reporter(f: Reporter | None) -> None:
-    """From now on errors are reported by `f(title=, data=, exception=)`; None: only logged."""
-    reports.use(f)
-
-
-def report_warning(
-    title: str | None = None,
-    data: Mapping[str, object] = {},
-    exception: BaseException | None = None,
-) -> None:
-    """Reports something odd; the call goes on."""
-    full: Body = {**data, "title": title, "is_fatal_error": False, **surroundings()}
-    if exception is not None:
-        full["trace"] = trace_of(exception)
-        full["error_caught"] = _text(exception)
-    quietly(logging.WARNING, "reported: %s", title)
-    reports.send(title or "warning", full, exception)
-
-
-def report_error(
-    title: str | None = None,
-    data: Mapping[str, object] = {},
-    caught: BaseException | str | None = None,
-    is_fatal: bool = False,
-) -> None:
-    """Reports an error that need not fail the call. NO_ERROR_REPORTING=1 in the environment
-    (without DO_REPORT_ERROR) keeps it to the log."""
-    kind = "FATAL ERROR" if is_fatal else "NON-FATAL ERROR"
-    name = f"{kind} {get_config().get('name', '')}: {title or 'error'}"
-    quietly(logging.ERROR if is_fatal else logging.WARNING, "%s", name)
-    if os.environ.get("NO_ERROR_REPORTING") == "1" and not os.environ.get("DO_REPORT_ERROR"):
-        return
-    exception = caught if isinstance(caught, BaseException) else None
-    full: Body = {**data, "title": title, "is_fatal_error": is_fatal}
-    if caught is not None:
-        full["error_caught"] = str(caught) if exception is None else _text(exception)
-    if exception is not None:
-        full["trace"] = trace_of(exception)
-    reports.send(name, {**surroundings(), **full}, exception)
-
-
 def crash_handler(f: F) -> F:
     """Answers and reports what `f` raises, for routes made with Flask itself (1.x name)."""
 
@@ -289,3 +252,35 @@ def crash_handler(f: F) -> F:
             return ErrorHandling().flask_answer(exception)
 
     return handled  # type: ignore[return-value]
+
+
+def postmortem(
+    f: Callable[..., object] | None = None,
+    t0: datetime | None = None,
+    t1: datetime | None = None,
+    exception: BaseException | None = None,
+    args: object = (),
+    kwargs: object = None,
+) -> None:
+    """Reports a failed call of `f` outside of any operation, as a task's (2.x name)."""
+    del args, kwargs  # arguments may hold anything: they stay out of reports
+    if exception is None or int(getattr(exception, "status", 500)) < 500:
+        return
+    name = f"{getattr(f, '__module__', '')}.{getattr(f, '__name__', 'call')}" if f else "call"
+    title = f"{name}(): {text_of(exception)}"
+    data: Body = {
+        "title": title,
+        "trace": trace_of(exception),
+        "error_id": str(uuid.uuid4()),
+        "is_fatal_error": True,
+        "time": timing(t0.timestamp() if t0 else None, t1.timestamp() if t1 else None),
+        "response": {
+            "status": getattr(exception, "status", 500),
+            "error_code": getattr(exception, "code", "UNKNOWN"),
+            "error_description": text_of(exception),
+            "user_message": getattr(exception, "user_message", None),
+        },
+        **surroundings(),
+    }
+    quietly(logging.ERROR, "%s", title, exc_info=exception)
+    reports.send(title, data, exception)

@@ -6,13 +6,17 @@ import ctypes
 import os
 import socket
 import struct
+import sys
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
+from pymacaron.config import ConfigError
 from pymacaron.health import health
+from pymacaron.openapi import SpecError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -38,6 +42,14 @@ class DrainingWorker(ThreadWorker):  # type: ignore[misc]
     alive: bool
     sockets: list[socket.socket]
     _leave_at: float | None = None
+
+    def load_wsgi(self) -> None:
+        """Loads the application. A mistake of the user's is told in a sentence, not a traceback."""
+        try:
+            super().load_wsgi()
+        except (ConfigError, SpecError) as error:
+            self.log.error("the service can't start:\n%s", error)
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if not health.leaving or self._leave_at is not None:

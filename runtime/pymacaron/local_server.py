@@ -37,6 +37,7 @@ def server_of_folder(folder: Path) -> Iterator[str]:
         "PYM_ENV": "dev",
         "PYM_GUNICORN_WORKERS_COUNT": "1",
         "PYM_DRAIN_SECONDS": "0.1",
+        "PYM_LOG_FORMAT": "text",
         **os.environ,
         "PORT": str(port),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from asyncio import CancelledError
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ def install(app: Flask, handling: ErrorHandling) -> None:
     if not any(rule.rule == "/ready" for rule in app.url_map.iter_rules()):
         app.add_url_rule("/ready", "pymacaron_ready", _ready, methods=["GET"])
     monitor.monitor_init(app=app)
-    app.wsgi_app = Surroundings(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = Surroundings(app.wsgi_app, handling)  # type: ignore[method-assign]
 
 
 def check_jwt() -> None:
@@ -72,18 +73,19 @@ def check_jwt() -> None:
 class Surroundings:
     """WSGI middleware: gives each request its RequestInfo and each answer its headers."""
 
-    def __init__(self, app: WSGIApplication) -> None:
-        self._app = app
+    def __init__(self, app: WSGIApplication, handling: ErrorHandling) -> None:
+        self._app, self._handling = app, handling
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         info = RequestInfo(environ=environ, id=id_for(environ))
         told = current.set(info)
-        status, size = 500, 0
+        status, size, begun = 500, 0, False
 
         def start(
             line: str, headers: list[tuple[str, str]], exc_info: Any = None, /
         ) -> Callable[[bytes], object]:
-            nonlocal status, size
+            nonlocal status, size, begun
+            begun = True
             status = int(line[:3])
             size = _add_headers(headers, info, environ)
             return start_response(line, headers, exc_info)
@@ -93,6 +95,11 @@ class Surroundings:
             monitor.backends.each(lambda backend: backend.started(info))
         try:
             return self._app(environ, start)
+        except (SystemExit, CancelledError) as stop:
+            # Flask leaves these to the server, and the server would end the whole process.
+            if begun:
+                raise
+            return self._handling.flask_answer(stop)(environ, start)
         finally:
             if not info.completed:
                 _outside_operations(info, status, size)

@@ -144,6 +144,13 @@ def test_load_pym_config_takes_a_path(
     assert fresh_config.where == "elsewhere"
 
 
+def test_get_config_takes_a_path_as_its_older_form_did(
+    fresh_config: PyMacaronConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "pym-config.yaml").write_text(BASIC + "where: here\n")
+    assert get_config(str(tmp_path)).where == "here"
+
+
 @pytest.mark.parametrize("place", ["", "test"])
 def test_the_file_is_looked_for_beside_the_started_script(
     fresh_config: PyMacaronConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str

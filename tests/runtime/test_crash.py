@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -17,7 +19,8 @@ from pymacaron.auth import generate_token, requires_auth
 from pymacaron.config import PyMacaronConfig
 from pymacaron.crash import ErrorHandling, report_error, report_warning, set_error_reporter
 from pymacaron.exceptions import InvalidParameterError, PyMacaronException
-from pymacaron.reports import Reports, body_text, without_secrets
+from pymacaron.report_data import body_text, without_secrets
+from pymacaron.reports import Reports, reports
 from tests.runtime.conftest import SECRET
 
 pytestmark = pytest.mark.usefixtures("jwt_config")
@@ -309,7 +312,8 @@ def failing(title: str, data: object, exception: object) -> None:
 def test_whatever_the_reporter_does_the_answer_is_the_same(
     monkeypatch: pytest.MonkeyPatch, reporter: Any
 ) -> None:
-    monkeypatch.setattr(crash, "reports", Reports(reporter, limit=0.05))
+    monkeypatch.setattr(reports, "_reporter", reporter)
+    monkeypatch.setattr(reports, "_limit", 0.05)
     client = served(ErrorHandling())
     body = body_of(client.get("/die"))
     assert (body["status"], body["error"]) == (500, "SERVER_ERROR")
@@ -318,9 +322,9 @@ def test_whatever_the_reporter_does_the_answer_is_the_same(
 def test_when_reporters_hang_further_reports_are_only_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    reports = Reports(slow, limit=0.001)
+    hanging = Reports(slow, limit=0.001)
     for n in range(12):
-        reports.send(f"report {n}", {})
+        hanging.send(f"report {n}", {})
     assert "dropped: the error_reporter hangs" in caplog.text
 
 
@@ -576,3 +580,32 @@ def test_the_1_x_decorator_answers_and_reports(box: Box) -> None:
 
     assert fail().status_code == 503  # type: ignore[attr-defined]
     assert box.only["data"]["response"]["error_code"] == "BROKEN"
+
+
+@pytest.mark.parametrize("stop", [SystemExit(3), asyncio.CancelledError()])
+def test_a_handler_that_would_end_the_process_is_answered(box: Box, stop: BaseException) -> None:
+    app = Flask("crash")
+
+    @app.get("/exit")
+    def leave() -> str:
+        raise stop
+
+    ErrorHandling(error_reporter=box).install(app)
+    body = body_of(app.test_client().get("/exit"))
+    assert (body["status"], body["error"]) == (500, "SERVER_ERROR")
+    assert box.only["data"]["request"]["path"] == "/exit"
+
+
+def test_the_2_x_names_report_a_call_outside_of_any_operation(box: Box) -> None:
+    set_error_reporter(box)
+    start = datetime(2020, 1, 1, tzinfo=timezone.utc)
+    crash.postmortem(slow, start, start + timedelta(seconds=2), RuntimeError("oh"), ["arg"], {})
+    assert box.only["title"] == f"{__name__}.slow(): oh"
+    assert box.only["data"]["time"]["microsecs"] == 2_000_000
+    assert box.only["data"]["response"]["error_code"] == "UNKNOWN"
+    crash.postmortem(slow, exception=InvalidParameterError("no"))
+    crash.postmortem(slow)
+    assert len(box.got) == 1
+    data: dict[str, object] = {}
+    crash.populate_error_report(data)
+    assert {"user", "server", "is_ec2_instance"} <= set(data)

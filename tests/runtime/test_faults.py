@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from pymacaron import crash, health
+from pymacaron import health
 from pymacaron.config import PyMacaronConfig
 from pymacaron.crash import ErrorHandling, report_error, report_warning
 from pymacaron.monitor import backends, monitor
-from pymacaron.reports import Reports
+from pymacaron.reports import reports
 
 FAULTS = 200
 
@@ -154,8 +154,8 @@ def test_random_faults_never_spoil_an_answer(
         handling.install(app)
         sinks[:] = [StormySink(weather)]
         backends.active[:] = [StormyBackend(weather)]
-        reports = Reports(stormy_reporter(weather, seed), limit=0.002)
-        monkeypatch.setattr(crash, "reports", reports)
+        monkeypatch.setattr(reports, "_reporter", stormy_reporter(weather, seed))
+        monkeypatch.setattr(reports, "_limit", 0.002)
         monkeypatch.setattr(sys, "stdout", StormyStream(weather))
         monkeypatch.setattr(sys, "stderr", StormyStream(weather))
         (tmp_path / "pym-config.yaml").write_bytes(random.Random(seed).randbytes(50))

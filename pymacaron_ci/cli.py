@@ -174,6 +174,16 @@ def dry_run(**flags: Any) -> int:
 @_where
 @_deploying
 @click.option("--push/--no-push", default=True, help="Push the image to its registry.")
+@click.option(
+    "--output",
+    metavar="FILE|docker",
+    help="Also leave the image in a file for `docker load`, or in the Docker engine.",
+)
+@click.option(
+    "--upgrade-dependencies",
+    is_flag=True,
+    help="Resolve the packages anew, even where the registry has them for these requirements.",
+)
 def build(**flags: Any) -> int:
     """Run the unit tests, build the image and push it; deploy nothing.
 
@@ -181,6 +191,7 @@ def build(**flags: Any) -> int:
     Examples:
       pymacaron-ci build
       pymacaron-ci build --no-push
+      pymacaron-ci build --no-push --output image.tar
     """
     from pymacaron_ci import desk, parts
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from pymacaron_ci.builder import Builder
 from pymacaron_ci.errors import BuildError
 from pymacaron_ci.images.recipe import Recipe
 from pymacaron_ci.model import Image, Problem, Release
 
+if TYPE_CHECKING:
+    from pymacaron_ci.images.docker_engine import DockerBuilder
+    from pymacaron_ci.images.layered import LayeredBuilder
+
 __all__ = [
     "Recipe",
+    "Saving",
     "builder",
     "docker_builder",
     "engine_is_missing",
@@ -35,11 +43,53 @@ def builder(
     return layered if kind == "layers" else _OrEngine(layered, recipe, progress)
 
 
+class _Savable(Builder, Protocol):
+    def save(self, image: Image, file: Path) -> None: ...
+
+
+class Saving:
+    """Also leaves the image it builds here: in a file, or for `docker` in the Docker engine."""
+
+    def __init__(
+        self,
+        inner: Builder,
+        output: str,
+        environ: Mapping[str, str],
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._inner = inner
+        self._output = output
+        self._environ = environ
+        self._progress = progress
+
+    def build(self, release: Release) -> Image:
+        made = self._inner.build(release)
+        save = getattr(self._inner, "save", None)
+        if save is None:
+            raise BuildError("an image without a base can't be saved: it runs in a rehearsal only")
+        if self._output != "docker":
+            save(made, Path(self._output))
+            self._progress(f"docker load -i {self._output}")
+            return made
+        from pymacaron_ci.images import docker_engine
+
+        if not isinstance(self._inner, docker_engine.DockerBuilder):  # else it is there already
+            with tempfile.TemporaryDirectory(prefix="pymacaron-image-") as folder:
+                file = Path(folder) / "image.tar"
+                save(made, file)
+                docker_engine.load(file, self._environ)
+        self._progress(f"docker run {made.repository}:{made.tag}")
+        return made
+
+    def push(self, image: Image) -> Image:
+        return self._inner.push(image)
+
+
 class _OrEngine:
     """Layers; the engine where a package has to be compiled and there is an engine."""
 
-    def __init__(self, first: Builder, recipe: Recipe, progress: Callable[[str], None]) -> None:
-        self._builder = first
+    def __init__(self, first: _Savable, recipe: Recipe, progress: Callable[[str], None]) -> None:
+        self._builder: _Savable = first
         self._recipe = recipe
         self._progress = progress
 
@@ -62,6 +112,9 @@ class _OrEngine:
     def push(self, image: Image) -> Image:
         return self._builder.push(image)
 
+    def save(self, image: Image, file: Path) -> None:
+        self._builder.save(image, file)
+
 
 def source_builder(recipe: Recipe, progress: Callable[[str], None] = lambda _: None) -> Builder:
     """Without engine and base image: for the simulator's process runner."""
@@ -70,14 +123,18 @@ def source_builder(recipe: Recipe, progress: Callable[[str], None] = lambda _: N
     return SourceBuilder(recipe, progress)
 
 
-def docker_builder(recipe: Recipe, progress: Callable[[str], None] = lambda _: None) -> Builder:
+def docker_builder(
+    recipe: Recipe, progress: Callable[[str], None] = lambda _: None
+) -> DockerBuilder:
     """With a Docker engine."""
     from pymacaron_ci.images.docker_engine import DockerBuilder
 
     return DockerBuilder(recipe, progress)
 
 
-def layered_builder(recipe: Recipe, progress: Callable[[str], None] = lambda _: None) -> Builder:
+def layered_builder(
+    recipe: Recipe, progress: Callable[[str], None] = lambda _: None
+) -> LayeredBuilder:
     """Without an engine, on a base image that lies in a registry."""
     from pymacaron_ci.images.layered import LayeredBuilder
 

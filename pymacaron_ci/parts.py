@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pymacaron_ci import config as configs
 from pymacaron_ci import dry_run as dry
-from pymacaron_ci import env_secrets, pipeline, source, test_bed, worlds
+from pymacaron_ci import env_secrets, image, pipeline, source, test_bed, worlds
 from pymacaron_ci.checks import HttpChecks, TestBed
 from pymacaron_ci.config import Config
 from pymacaron_ci.errors import DeployError, Failure, NoCredentials
@@ -44,6 +44,8 @@ class Inputs:
     wait_timeout: int | None = None
     version: str | None = None
     push: bool = True
+    output: str | None = None
+    upgrade_dependencies: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +133,11 @@ def dry_run(inputs: Inputs) -> Report:
 
 def build(inputs: Inputs) -> Report:
     with _job(inputs) as job:
+        if inputs.output:
+            saving = image.Saving(
+                job.builder, inputs.output, inputs.environ, inputs.reporter.progress
+            )
+            job = replace(job, builder=saving)
         return pipeline.build(job, push=inputs.push)
 
 
@@ -200,6 +207,7 @@ def _world(prepared: Prepared) -> worlds.World:
         include_links=settings.include_links,
         forbidden=prepared.secrets,
         platforms=settings.platforms,
+        upgrade=inputs.upgrade_dependencies,
     )
     if inputs.simulate:
         with inputs.reporter.stage("Start the simulated clouds"):

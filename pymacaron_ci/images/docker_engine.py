@@ -6,9 +6,10 @@ For services with a Dockerfile of their own or a Dockerfile.extra, and where it 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import IO, Any
 
 import docker
@@ -45,6 +46,17 @@ class DockerBuilder:
         self._progress = progress
         self._client: docker.DockerClient | None = None
         self._cached: Image | None = None
+
+    def save(self, image: Image, file: Path) -> None:
+        """The image as `docker save` writes it."""
+        with _foreign_errors("saving the image"):
+            kept = self._engine().images.get(f"{image.repository}:{image.tag}")
+            try:
+                with file.open("wb") as stream:
+                    for chunk in kept.save(named=f"{image.repository}:{image.tag}"):
+                        stream.write(chunk)
+            except OSError as error:
+                raise BuildError(f"{file} can't be written: {error.strerror}") from error
 
     def ready(self) -> None:
         """Raises BuildError unless an engine answers and has, or can get, the base image."""
@@ -91,19 +103,7 @@ class DockerBuilder:
 
     def _engine(self) -> docker.DockerClient:
         if self._client is None:
-            where = self._recipe.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
-            try:
-                client = docker.from_env(
-                    environment=dict(self._recipe.environ), timeout=_BUILD_TIMEOUT
-                )
-                client.ping()
-            except (docker.errors.DockerException, RequestException) as error:
-                raise BuildError(
-                    f"no Docker engine answers at {where}",
-                    hint="start Docker or set DOCKER_HOST; `builder: layers` needs no engine",
-                    details=[str(error)[:300]],
-                ) from error
-            self._client = client
+            self._client = _connect(self._recipe.environ)
         return self._client
 
     def _have_base(self, client: docker.DockerClient) -> None:
@@ -195,6 +195,26 @@ class DockerBuilder:
             raise BuildError(f"the registry answered no digest for {image}")
         self._progress(f"{image.tag}: {len(sent)} of {len(layers)} layers were new")
         return digest
+
+
+def load(file: Path, environ: Mapping[str, str]) -> None:
+    """Puts an image that another builder saved into the engine."""
+    with _foreign_errors("loading the image"), file.open("rb") as stream:
+        _connect(environ).images.load(stream)
+
+
+def _connect(environ: Mapping[str, str]) -> docker.DockerClient:
+    where = environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+    try:
+        client = docker.from_env(environment=dict(environ), timeout=_BUILD_TIMEOUT)
+        client.ping()
+    except (docker.errors.DockerException, RequestException) as error:
+        raise BuildError(
+            f"no Docker engine answers at {where}",
+            hint="start Docker or set DOCKER_HOST; `builder: layers` needs no engine",
+            details=[str(error)[:300]],
+        ) from error
+    return client
 
 
 def _with_dockerfile(made: Parts, recipe: Recipe) -> list[context.Entry]:

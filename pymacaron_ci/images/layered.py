@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pymacaron_ci import context
 from pymacaron_ci.errors import BuildError
+from pymacaron_ci.images import archive, oci, packages, registry, stored, supply_chain, wheels
 from pymacaron_ci.images import base as bases
-from pymacaron_ci.images import oci, packages, registry, stored, supply_chain, wheels
 from pymacaron_ci.images.layers import FORMAT, SITE, Layers
 from pymacaron_ci.images.recipe import HOME, Parts, Recipe, environment, labels, parts
 from pymacaron_ci.images.recipe import runtime_settings as common_settings
@@ -32,6 +33,12 @@ class Variant:
     blobs: tuple[oci.Blob, ...]
     manifest: oci.Blob
     documents: tuple[oci.Blob, ...]
+
+    @property
+    def all_blobs(self) -> list[oci.Blob]:
+        """What is new of it, wherever it belongs."""
+        kept = [blob for layer in self.kept for blob in layer.blobs]
+        return [*self.blobs, *kept, self.manifest]
 
 
 class LayeredBuilder:
@@ -75,8 +82,31 @@ class LayeredBuilder:
             repository.push_manifest(self._top, image.tag)  # last: all that it names is there
             self._tell(f"{_size(sent)} sent")
             self._published = self._top.digest
-        self._scratch.cleanup()
         return replace(image, digest=self._published)
+
+    def save(self, image: Image, file: Path) -> None:
+        """The image, built or found, as a file; nothing has to be pushed for it."""
+        repository = self._repository(image)
+        local = {blob.digest: blob for variant in self._variants for blob in variant.all_blobs}
+        origins = [variant.base.repository for variant in self._variants]
+
+        def fetch(descriptor: Mapping[str, Any], stream: IO[bytes]) -> None:
+            digest = str(descriptor["digest"])
+            if digest in local:
+                with local[digest].open() as content:
+                    shutil.copyfileobj(content, stream)
+            elif "manifest" in descriptor["mediaType"] or "index" in descriptor["mediaType"]:
+                found = repository.manifest(digest)
+                stream.write(_content(found) if found else b"")
+            else:
+                there = next((o for o in (repository, *origins) if o.has(digest)), repository)
+                there.download(digest, stream)
+
+        top = repository.manifest(self._published) if self._published else self._top
+        if top is None:
+            raise BuildError(f"{image.repository} no longer has {self._published}")
+        local[top.digest] = top
+        archive.write(file, image, top, fetch)
 
     def _repository(self, image: Image) -> registry.Repository:
         name = registry.parse(image.repository)

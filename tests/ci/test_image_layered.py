@@ -24,7 +24,7 @@ import requests
 from pymacaron_ci import image, source
 from pymacaron_ci.context import Entry
 from pymacaron_ci.errors import BuildError
-from pymacaron_ci.images import oci, registry
+from pymacaron_ci.images import docker_engine, oci, registry
 from pymacaron_ci.images.layered import LayeredBuilder
 from pymacaron_ci.model import Image, Release, Secret
 from tests.ci.image_parts import commit, tiny_wheel, write
@@ -494,6 +494,30 @@ def test_sbom_and_provenance_name_every_package_the_base_and_the_commit(
 
 
 @pytest.mark.real("skopeo")
+def test_a_saved_image_is_one_that_docker_and_oci_tools_read(
+    built: First, base: str, tmp_path: Path
+) -> None:
+    again = recipe(built.service, base, built.wheels)
+    fresh = replace(again, upgrade=True)  # one that is found in the registry, and one that is made
+    for number, made in enumerate((again, fresh)):
+        file = tmp_path / f"{number}.tar"
+        inner = image.layered_builder(made)
+        saving = image.Saving(inner, str(file), made.environ)
+        wanted = Release(
+            id="r1", version=built.image.tag, revision=made.source.revision, image=built.image
+        )
+        saving.build(wanted)
+        for kind in ("oci-archive", "docker-archive"):
+            command = ["skopeo", "inspect", "--raw", f"{kind}:{file}"]
+            subprocess.run(command, check=True, capture_output=True)
+        with tarfile.open(file) as tar:
+            names = tar.getnames()
+            listed = json.load(tar.extractfile("index.json"))["manifests"]  # type: ignore[arg-type]
+        assert listed[0]["digest"] == inner.digest == built.image.digest
+        assert len(names) == len(set(names))
+
+
+@pytest.mark.real("skopeo")
 def test_skopeo_agrees_on_the_digest_and_that_it_is_a_valid_oci_image(
     built: First, tmp_path: Path
 ) -> None:
@@ -523,9 +547,13 @@ def test_an_engine_runs_it_as_it_is(tmp_path: Path, host: str) -> None:
         base=f"{host}/python:3.11-slim",
         python_version="3.11",
     )
-    pushed, _ = build(made, f"{host}/demo/layered")
+    pushed, builder = build(made, f"{host}/demo/layered")
+    builder.save(pushed, tmp_path / "image.tar")
+    docker_engine.load(tmp_path / "image.tar", os.environ)
+    loaded = client.images.get(f"{pushed.repository}:{pushed.tag}")
     answer = client.images.pull(pushed.repository, tag=str(pushed.digest))
     assert f"{pushed.repository}@{pushed.digest}" in answer.attrs["RepoDigests"]
+    assert loaded.id == answer.id
     container = client.containers.run(
         str(pushed),
         detach=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import tarfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,19 @@ pytestmark = [pytest.mark.real("act"), pytest.mark.real("git")]
 
 # What a leak would show: distinctive parts, for a secret may be cut or folded on its way.
 TRACES = [part for value in vault.SECRETS.values() for part in value.split("\n") if len(part) > 8]
+
+
+# act throws the runner's folders away when it is done. What pip installed holds nothing of ours.
+KEEP_REPORT = """\
+- run: cp "$REPORT" "$KEEP/report.json"
+  env:
+    REPORT: ${{ steps.broken.outputs.report }}
+"""
+KEEP_FILES = """\
+- run: |
+    tar --exclude='env-*' -cf "$KEEP/temp.tar" -C "$RUNNER_TEMP" .
+    tar --exclude='env-*' -cf "$KEEP/workspace.tar" -C "$GITHUB_WORKSPACE" .
+"""
 
 
 class Watch:
@@ -67,14 +81,25 @@ def test_deploy_again_break_and_look(tmp_path: Path, action: Path) -> None:
         act.use("again", inputs=simulate, secrets=vault.NAMES),
         f"- run: |\n    {vault.BREAK}\n    {commit}",
         act.use("broken", inputs=simulate, secrets=vault.NAMES, lenient=True),
+        KEEP_REPORT,
         act.use("look", inputs={"command": "status", "simulate": "true"}, secrets=vault.NAMES),
+        KEEP_FILES,
     )
     workspace = act.caller(tmp_path / "ws", flow, vault.FILES)
     home = tmp_path / "home"
+    kept = tmp_path / "kept"
+    kept.mkdir()
     watch = Watch()
     try:
         with watch.on():
-            ran = act.run(workspace, home, action=action, secrets=secrets, timeout=840)
+            ran = act.run(
+                workspace,
+                home,
+                action=action,
+                secrets=secrets,
+                environ={"KEEP": str(kept)},
+                timeout=840,
+            )
         assert ran.status == 0, ran.log()
 
         first, again = ran.outputs("first"), ran.outputs("again")
@@ -98,7 +123,7 @@ def test_deploy_again_break_and_look(tmp_path: Path, action: Path) -> None:
         ((_, _, text),) = ran.annotations("broken")
         assert "acceptance tests failed against staging" in text
         assert "test_the_container_got_every_secret" in ran.summary("broken")
-        report = json.loads(Path(broken["report"]).read_text(encoding="utf-8"))
+        report = json.loads((kept / "report.json").read_text(encoding="utf-8"))
         assert report["status"] == "undone"
         assert len(report["failures"]) == 2
 
@@ -107,7 +132,12 @@ def test_deploy_again_break_and_look(tmp_path: Path, action: Path) -> None:
 
         assert leaks(ran.shown(secrets)) == []
         assert leaks("".join(c.decode("utf-8", "replace") for c in watch.seen)) == []
-        assert left_behind(home, workspace) == []
+        for name in ("temp", "workspace"):
+            with tarfile.open(kept / f"{name}.tar") as archive:
+                archive.extractall(kept / name)
+            (kept / f"{name}.tar").unlink()
+        assert any((kept / "workspace" / ".pymacaron" / "simulator" / "registry").rglob("*"))
+        assert left_behind(kept) == []
     finally:
         stop_simulators(tmp_path)
 
@@ -116,23 +146,19 @@ def leaks(text: str) -> list[str]:
     return [trace for trace in TRACES if trace in text]
 
 
-def left_behind(home: Path, workspace: Path) -> list[str]:
-    """Files of the runner that hold a secret: image layers are unpacked, reports and caches read.
+def left_behind(folder: Path) -> list[str]:
+    """Files that hold a secret, image layers unpacked.
 
-    Not looked at: what act itself was given, and the simulated cloud's own memory, which has to
-    know a service's environment as a cloud does.
+    Not looked at: the simulated cloud's own memory, which has to know a service's environment.
     """
     found = []
-    for folder in (home, workspace):
-        for file in folder.rglob("*"):
-            if file.name == "secrets.yml" or not file.is_file() or file.is_symlink():
-                continue
-            if "simulator/google" in file.as_posix():
-                continue
-            data = file.read_bytes()
-            if data[:2] == b"\x1f\x8b":
-                data = gzip.decompress(data)
-            found += [f"{file}: {trace}" for trace in TRACES if trace.encode() in data]
+    for file in folder.rglob("*"):
+        if not file.is_file() or file.is_symlink() or "simulator/google" in file.as_posix():
+            continue
+        data = file.read_bytes()
+        if data[:2] == b"\x1f\x8b":
+            data = gzip.decompress(data)
+        found += [f"{file}: {trace}" for trace in TRACES if trace.encode() in data]
     return found
 
 
@@ -151,4 +177,4 @@ def test_the_watch_would_see_a_secret_on_a_command_line(tmp_path: Path) -> None:
         vault.SECRETS["S01_PLAIN"]
     ]
     (tmp_path / "a.gz").write_bytes(gzip.compress(b"x plain-7f3a9c51e2 x"))
-    assert left_behind(tmp_path, tmp_path / "none") != []
+    assert left_behind(tmp_path) != []

@@ -16,7 +16,7 @@ from pymacaron_ci.targets.beanstalk import Beanstalk, Patience
 
 REGION = "eu-west-1"  # where the configuration names none
 # A loopback cloud is quick, and nobody minds being asked often.
-_PATIENCE = Patience(launch=300, grace=2, settle=3, drain=2, first=0.05, most=0.25)
+PATIENCE = Patience(launch=300, grace=2, settle=3, drain=2, first=0.02, most=0.1)
 
 
 def simulated(config: Config, url: str, progress: Callable[[str], None]) -> Beanstalk:
@@ -32,7 +32,7 @@ def simulated(config: Config, url: str, progress: Callable[[str], None]) -> Bean
         return boto3.Session("AKIDSIMULATED", "simulated", region_name=region)
 
     aws = Aws(session, endpoint=url)
-    return Beanstalk(config, aws, progress=progress, names=LoopbackNames(url), patience=_PATIENCE)
+    return Beanstalk(config, aws, progress=progress, names=LoopbackNames(url), patience=PATIENCE)
 
 
 class LoopbackNames:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +44,12 @@ class ModelPool:
 
     def get_model_names(self) -> list[str]:
         """The names of all models, sorted."""
-        return sorted(self.models.by_name)
+        return self.models.names()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        found = self.models.by_name.get(name)
+        found = self.models.get(name)
         if found is None:
             raise UnknownModel(f"{self.api_name}.yaml has no model {name!r}{self._hint(name)}")
         return found
@@ -56,11 +57,11 @@ class ModelPool:
     def _hint(self, name: str) -> str:
         if name in self.api.schemas:
             return ": that schema is no object, so it has no class"
-        near = difflib.get_close_matches(name, self.models.by_name, n=3)
+        near = difflib.get_close_matches(name, self.models.names(), n=3)
         return f"; did you mean {' or '.join(near)}?" if near else ""
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self.models.by_name]
+        return [*super().__dir__(), *self.models.names()]
 
     @property
     def model(self) -> ModelPool:
@@ -144,8 +145,8 @@ class ApiPool:
         first: dict[str, Model] = {}
         differences = []
         for pool in self:
-            for name in pool.api.schemas:
-                model = pool.models.by_name.get(name)
+            for name in pool.models.names():
+                model = pool.models.get(name)
                 if model is None:
                     continue
                 other = first.setdefault(name, model)
@@ -164,13 +165,25 @@ def _builtin(pool: ModelPool, model: Model) -> bool:
 apipool = ApiPool()
 
 
+@contextmanager
+def use_pool() -> Iterator[ApiPool]:
+    """An empty apipool for the time of a test; afterwards the former one again."""
+    kept = dict(apipool._apis)
+    apipool._apis.clear()
+    try:
+        yield apipool
+    finally:
+        apipool._apis.clear()
+        apipool._apis.update(kept)
+
+
 def get_model(name: str) -> Model:
     """The model of that name, in whichever API declares it. Raises UnknownModel.
 
     >>> get_model("Order")(customer="Ada")
     """
     for pool in apipool:
-        found = pool.models.by_name.get(name)
+        found = pool.models.get(name)
         if found is not None:
             return found
     loaded = ", ".join(apipool.get_api_names()) or "none"

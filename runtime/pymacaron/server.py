@@ -26,7 +26,7 @@ from pymacaron.health import add_ping_hook
 from pymacaron.log import set_level
 from pymacaron.model.base import encoders
 from pymacaron.openapi import Api, Problem, SpecError, load
-from pymacaron.pool import ApiPool, apipool
+from pymacaron.pool import apipool
 from pymacaron.publish import Publisher
 from pymacaron.routes import Converter, rule_of
 
@@ -57,7 +57,6 @@ class API:
         error_callback: Callable[..., Any] | None = None,
         default_user_id: str | None = None,
         ping_hook: Hook | Iterable[Hook] = (),
-        pool: ApiPool | None = None,
         **_: object,
     ) -> None:
         """`port`: default get_port(). `json_encoders`: {datetime: f} writes dates.
@@ -72,7 +71,7 @@ class API:
         self.error_reporter = error_reporter
         self.default_user_id = default_user_id
         self.ping_hooks = [ping_hook] if callable(ping_hook) else list(ping_hook)
-        self.pool = pool if pool is not None else apipool
+        self.pool = apipool
         self.endpoints: list[Endpoint] = []
         self._served: list[str] = []
         self._publisher: Publisher | None = None
@@ -209,7 +208,7 @@ class API:
                 values = {renamed.get(k, k): v for k, v in values.items()}
             answer = endpoint(FlaskCall(values))
             if isinstance(answer, Answer):
-                return Response(answer.body, answer.status, answer.headers)
+                return Plain(answer.body, answer.status, answer.headers)
             return answer
 
         method = endpoint.operation.method
@@ -221,6 +220,12 @@ class API:
             provide_automatic_options=None if method != "OPTIONS" else False,
             strict_slashes=True,
         )
+
+
+class Plain(Response):
+    """A response that has no Content-Type unless its headers say one."""
+
+    default_mimetype = None
 
 
 class FlaskCall:

@@ -15,7 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from pymacaron import API
-from pymacaron.pool import ApiPool
+from pymacaron.pool import apipool
 
 Handler = Callable[..., Any]
 MODULE = "handlers_of_a_test"
@@ -24,10 +24,10 @@ MODULE = "handlers_of_a_test"
 class Service:
     """A served API with its test client."""
 
-    def __init__(self, app: Flask, api: API, pool: ApiPool) -> None:
+    def __init__(self, app: Flask, api: API, name: str) -> None:
         self.app = app
         self.api = api
-        self.pool = pool
+        self.models = apipool.get_model(name)
         self.client: FlaskClient = app.test_client()
 
     def post(self, path: str, data: Any, **kwargs: Any) -> Any:
@@ -49,7 +49,6 @@ def serve(
     handlers: Mapping[str, Handler] | None = None,
     *,
     name: str = "test",
-    pool: ApiPool | None = None,
     publish: bool = False,
     **options: Any,
 ) -> Service:
@@ -64,13 +63,13 @@ def serve(
     text = spec if isinstance(spec, str) else yaml.safe_dump(spec, sort_keys=False)
     (apis / f"{name}.yaml").write_text(text, encoding="utf-8")
     app = Flask("test")
-    own = pool if pool is not None else ApiPool()
-    api = API(app, port=8080, pool=own, **options)
+    monkeypatch.setattr(apipool, "_apis", {})
+    api = API(app, port=8080, **options)
     api.load_apis(str(apis))
     if publish:
         api.publish_apis()
     api.start()
-    return Service(app, api, own)
+    return Service(app, api, name)
 
 
 def swagger(

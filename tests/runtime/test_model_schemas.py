@@ -1,4 +1,5 @@
-"""Tables of schemas with values they allow and forbid, asked over HTTP in every version of OpenAPI."""
+"""Tables of schemas with values they allow and forbid, asked over HTTP in every version of
+OpenAPI."""
 
 from __future__ import annotations
 
@@ -117,8 +118,9 @@ def test_a_schema_lets_through_what_it_allows_and_nothing_else(
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_exact_checker_agrees_with_the_tables_alone(services: Any, version: str) -> None:
-    """The checker also words the refusals of what pydantic-core judges, so it must be right everywhere."""
-    pool = services(version).pool.test
+    """The checker also words the refusals of what pydantic-core judges, so it must be right
+    everywhere."""
+    pool = services(version).models
     wrong = []
     for number, case in enumerate(cases(version)):
         codec = pool.requests.codec(pool.api.schemas[f"Case{number}"])

@@ -29,7 +29,8 @@ from pymacaron.openapi import Operation, Problem, SpecError
 from pymacaron.pool import ModelPool
 
 Handler = Callable[..., Any]
-PREPARED_AT_START = 200
+# What is not compiled by then is compiled by the first request that needs it.
+SECONDS_TO_PREPARE = 2.0
 
 
 class Handling(Protocol):
@@ -158,9 +159,11 @@ def bind(pool: ModelPool, handling: Handling, rules: Rules, base_path: str = "")
         )
     if problems:
         raise SpecError(problems)
-    if len(endpoints) <= PREPARED_AT_START:
-        for endpoint in endpoints:
-            endpoint.prepare()
+    end = time.perf_counter() + SECONDS_TO_PREPARE
+    for endpoint in endpoints:
+        if time.perf_counter() > end:
+            break
+        endpoint.prepare()
     return endpoints
 
 

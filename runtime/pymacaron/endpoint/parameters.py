@@ -19,6 +19,7 @@ NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCI
 MAX_DIGITS = 1000
 SEPARATORS = {"form": ",", "simple": ",", "spaceDelimited": " ", "pipeDelimited": "|", "tabs": "\t"}
 MISSING: Any = object()
+EMPTY: Any = object()
 
 
 class Undecodable(ValueError):
@@ -171,6 +172,8 @@ class Reader:
         except Malformed as error:
             problems.found.append(f"{self.where} /{self.name}: is not valid JSON: {error}")
             return None
+        if data is EMPTY:
+            return None
         if data is MISSING:
             if self.parameter.required:
                 problems.found.append(f"{self.where} /{self.name}: is required")
@@ -200,7 +203,7 @@ class Reader:
                 return self._build([], source)
             return MISSING
         if self.parameter.allow_empty and values[0] == "" and self.kind == "scalar":
-            return None if "string" not in scalar_types(self.parameter.schema) else ""
+            return "" if "string" in scalar_types(self.parameter.schema) else EMPTY
         return self._build(values, source)
 
     def _text(self, text: str) -> str:

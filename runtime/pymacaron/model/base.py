@@ -149,7 +149,8 @@ class PymacaronBaseModel(BaseModel):
             if isinstance(value, date) and not keep_datetime:
                 if datetime_encoder and isinstance(value, datetime):
                     return datetime_encoder(value)
-                return value.isoformat()
+                only_date = schema is not None and schema.format == "date"
+                return value.isoformat()[:10] if only_date else value.isoformat()
             return value
 
         result: dict[str, Any] = {}

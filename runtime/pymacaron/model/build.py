@@ -6,13 +6,21 @@ from __future__ import annotations
 import importlib
 import keyword
 import re
+import threading
 import types
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from typing import Annotated, Any, Literal, Optional, Union
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
-from pydantic_core import CoreSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+)
+from pydantic_core import CoreSchema, core_schema
 
 from pymacaron.model.base import ModelInfo, Property, PymacaronBaseModel
 from pymacaron.openapi.problems import Problem
@@ -98,27 +106,48 @@ class Models:
         self.api = api
         self.strict = strict
         self.problems: list[Problem] = []
-        self.by_name: dict[str, Model] = {}
+        self._named: dict[str, Schema] = {}
+        self._names: set[str] = set()
+        self._extensions: dict[int, list[Schema]] | None = None
+        # A class is made once, though two requests may be the first to need it.
+        self._lock = threading.RLock()
         self._classes: dict[int, Model | None] = {}
         self._making: set[int] = set()
         self._keep: list[Schema] = []
         self._parents: dict[str, type] = {}
 
     def build(self, schemas: Iterable[tuple[str, Schema]]) -> None:
-        """Makes the classes of named schemas; theirs are the names, nested objects get derived
-        ones."""
+        """Takes the named schemas; nested objects get derived names. A class is made when it is
+        first asked for; those with an x-parent now, so that a wrong one is told at the start."""
         for name, schema in schemas:
             end = target_of(schema)
-            if end is schema or end.name is None:
+            if end.name is None:
                 end.name = name
-            self.class_of(end, name)
-            if end is not schema and end.name != name:
-                model = self.class_of(end)
-                if model is not None:
-                    self.by_name.setdefault(name, model)
+            if is_model(end):
+                self._named[name] = end
+        self._names |= set(self._named)
+        for schema in self._named.values():
+            if schema.parent is not None:
+                self.class_of(schema)
+
+    def names(self) -> list[str]:
+        """The names of the models that the API declares, sorted."""
+        return sorted(self._named)
+
+    def get(self, name: str) -> Model | None:
+        """The class of a named schema, if it is an object."""
+        schema = self._named.get(name)
+        return None if schema is None else self.class_of(schema)
 
     def class_of(self, schema: Schema, hint: str = "") -> Model | None:
         """The class of an object schema; None for what is no object with named properties."""
+        found = self._classes.get(id(target_of(schema)))
+        if found is not None:
+            return found
+        with self._lock:
+            return self._class_of(schema, hint)
+
+    def _class_of(self, schema: Schema, hint: str) -> Model | None:
         schema = target_of(schema)
         key = id(schema)
         if key not in self._classes:
@@ -130,14 +159,22 @@ class Models:
 
     def extensions(self, model: Model) -> list[Model]:
         """The named models that extend another by allOf."""
-        return [m for m in self.by_name.values() if m is not model and issubclass(m, model)]
+        if self._extensions is None:
+            found: dict[int, list[Schema]] = {}
+            for schema in self._named.values():
+                for part in parts(schema):
+                    if part is not schema:
+                        found.setdefault(id(part), []).append(schema)
+            self._extensions = found
+        schemas = self._extensions.get(id(model.pymacaron_info.schema), [])
+        return [m for m in map(self.class_of, schemas) if m is not None and issubclass(m, model)]
 
     def being_made(self, schema: Schema) -> bool:
         return id(target_of(schema)) in self._making
 
     def _make(self, schema: Schema, hint: str) -> Model:
         self._making.add(id(schema))
-        name = self._free_name(schema.name or hint or "Object")
+        name = schema.name or self._free_name(hint or "Object")
         properties = collect(schema)
         info = ModelInfo(
             api=self.api,
@@ -157,7 +194,6 @@ class Models:
             model = self._create(info, (), fields)
         self._making.discard(id(schema))
         self._classes[id(schema)] = model
-        self.by_name[name] = model
         return model
 
     def _create(self, info: ModelInfo, bases: tuple[type, ...], fields: dict[str, Any]) -> Model:
@@ -186,7 +222,7 @@ class Models:
             end = target_of(part)
             if part.ref is None or self.being_made(end):
                 continue
-            base = self.class_of(end)
+            base = self._class_of(end, "")
             if base is not None and not any(issubclass(b, base) for b in bases):
                 bases.append(base)
         return tuple(bases)
@@ -225,8 +261,9 @@ class Models:
 
     def _free_name(self, name: str) -> str:
         wanted, number = name, 2
-        while name in self.by_name:
+        while name in self._names:
             name, number = f"{wanted}_{number}", number + 1
+        self._names.add(name)
         return name
 
     def _field(self, prop: Property, hint: str) -> Any:
@@ -250,8 +287,8 @@ class Models:
         """The Python type of a property: what a constructor takes and editors are told."""
         end = target_of(schema)
         if is_model(end):
-            model = self.class_of(end, hint)
-            return model if model is not None else Annotated[Any, _Later(self, end)]
+            # Its class is made when it is needed: a long chain would exhaust Python's stack.
+            return Annotated[self._classes.get(id(end)) or Any, Member(self, end, hint)]
         alternatives = [s for s in (*end.one_of, *end.any_of) if target_of(s).types != NULL]
         if alternatives and not end.types:
             kinds = [self.type_of(s, f"{hint}_{i + 1}") for i, s in enumerate(alternatives)]
@@ -280,18 +317,30 @@ class Models:
         return {"integer": int, "number": float, "boolean": bool}[kind]
 
 
-class _Later:
-    """Stands for a class of a cycle, which is not there yet when its name is first met."""
+class Member:
+    """A property that holds a model: that model's own validator is asked, so that building a class
+    takes no longer for what it refers to, and cycles need no care."""
 
-    def __init__(self, models: Models, schema: Schema) -> None:
+    def __init__(self, models: Models, schema: Schema, hint: str) -> None:
         self.models = models
         self.schema = schema
+        self.hint = hint
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        model = self.models.class_of(self.schema)
-        return handler.generate_schema(model)
+        def read(value: Any) -> Any:
+            model = self.models.class_of(self.schema, self.hint)
+            if model is None or isinstance(value, model):
+                return value
+            return model.model_validate(value)
+
+        return core_schema.no_info_plain_validator_function(read)
+
+    def __get_pydantic_json_schema__(
+        self, source: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"type": "object", "title": self.schema.name or ""}
 
 
 def _midnight(value: Any) -> Any:

@@ -57,6 +57,8 @@ class Compiler:
         number = id(schema)
 
         def check(value: Any, at: str, state: State) -> list[Fault]:
+            if not target:  # compiled when it is needed: a long chain would exhaust the stack
+                target.append(self._compile(schema))
             kind = type(value)
             if kind is not dict and kind is not list:
                 return target[0](value, at, state)
@@ -70,7 +72,6 @@ class Compiler:
             return faults
 
         self._done[number] = check
-        target.append(self._compile(schema))
         return check
 
     def _compile(self, schema: Schema) -> Checker:

@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import Any
 
 import jiter
-from pydantic_core import SchemaSerializer, SchemaValidator, ValidationError
+from pydantic_core import CoreSchema, SchemaSerializer, SchemaValidator, ValidationError
 
+from pymacaron.model.base import PymacaronBaseModel, encoders
 from pymacaron.model.build import Models, target_of
 from pymacaron.model.check import Compiler, Direction
 from pymacaron.model.convert import Conversion, Converter
@@ -18,7 +19,7 @@ from pymacaron.model.keywords import Checker, Fault, State
 from pymacaron.openapi.schema import Schema
 
 
-class Invalid(Exception):
+class Invalid(ValueError):
     """A value that its schema forbids, with every reason."""
 
     def __init__(self, faults: list[Fault]) -> None:
@@ -50,6 +51,17 @@ class Workshop:
         self.required = required
         self.compile = Compiler(direction, required=required)
         self._codecs: dict[int, Codec] = {}
+
+    def wire(self, value: Any) -> Any:
+        """JSON data of whatever a handler put where the schema says nothing: models as they are
+        written elsewhere, dates as texts."""
+        if isinstance(value, PymacaronBaseModel):
+            return self.codec(type(value).pymacaron_info.schema).dump(value)
+        if isinstance(value, dict):
+            return {k: self.wire(v) for k, v in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self.wire(v) for v in value]
+        return encoders.date_time(value)
 
     def codec(self, schema: Schema, hint: str = "") -> Codec:
         end = target_of(schema)
@@ -98,18 +110,19 @@ class Codec:
         """JSON text of a model or of plain data. Raises ValueError for what JSON can't say."""
         return self._write(value)
 
+    def dump(self, value: Any) -> Any:
+        """JSON data of a model or of plain data."""
+        return self._serializer.to_python(value, mode="json", by_alias=True, warnings=False)
+
     @cached_property
-    def _core(self) -> Core:
+    def _core(self) -> tuple[CoreSchema, bool]:
         core = Core(self.workshop)
-        core.root = core.make(self.schema, self.hint)
-        return core
+        return core.compile(self.schema, self.hint), core.exact
 
     @cached_property
     def _validate(self) -> Callable[[Any], Any] | None:
-        core = self._core
-        if not core.exact:
-            return None
-        return SchemaValidator(core.finished(), None, False).validate_python
+        core, exact = self._core
+        return SchemaValidator(core, None, False).validate_python if exact else None
 
     @cached_property
     def _check(self) -> Checker:
@@ -120,8 +133,12 @@ class Codec:
         return Conversion(self.workshop).make(self.schema, self.hint)
 
     @cached_property
+    def _serializer(self) -> SchemaSerializer:
+        return SchemaSerializer(self._core[0], None, False)
+
+    @cached_property
     def _write(self) -> Callable[[Any], bytes]:
-        to_json = SchemaSerializer(self._core.finished(), None, False).to_json
+        to_json = self._serializer.to_json
 
         def write(value: Any) -> bytes:
             return to_json(value, by_alias=True, warnings=False)

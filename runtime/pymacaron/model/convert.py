@@ -56,11 +56,11 @@ class Conversion:
         target: list[Converter] = []
 
         def later(value: Any) -> Any:
+            if not target:
+                target.append(self._make(end, hint))
             return target[0](value)
 
         self._done[id(end)] = later
-        target.append(self._make(end, hint))
-        self._done[id(end)] = target[0]
         return later
 
     def _make(self, schema: Schema, hint: str) -> Converter:

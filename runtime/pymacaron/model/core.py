@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, Protocol
 
 from pydantic_core import CoreSchema, core_schema
@@ -18,6 +19,13 @@ from pymacaron.openapi.schema import ABSENT, Schema
 
 OTHER_TYPES = frozenset({"string", "integer", "number", "boolean", "null"})
 NULL = frozenset({"null"})
+MOST_TOGETHER = 100
+
+
+class Reads(Protocol):
+    """Reads parsed JSON; raises ValueError for what its schema forbids."""
+
+    def read_data(self, data: Any) -> Any: ...
 
 
 class Setting(Tools, Protocol):
@@ -29,6 +37,11 @@ class Setting(Tools, Protocol):
     @property
     def required(self) -> bool: ...
 
+    def codec(self, schema: Schema) -> Reads: ...
+
+    def wire(self, value: Any) -> Any:
+        """JSON data of a value that its schema says nothing about; it may be or hold models."""
+
 
 class Core:
     """`exact` is False as soon as something can't be said to pydantic-core; then only the
@@ -38,33 +51,45 @@ class Core:
         self.setting = setting
         self.models = setting.models
         self.exact = True
-        self.root: CoreSchema = core_schema.any_schema()
-        self._definitions: dict[int, CoreSchema] = {}
+        self._definitions: list[CoreSchema] = []
         self._begun: set[int] = set()
+        self._waiting: deque[tuple[Schema, str]] = deque()
 
-    def finished(self) -> CoreSchema:
+    def compile(self, schema: Schema, hint: str) -> CoreSchema:
+        """The whole schema with all it refers to."""
+        root = self.make(schema, hint)
+        while self._waiting:
+            end, name = self._waiting.popleft()
+            node: Any = dict(self._node(end, name))
+            if node["type"] == "definition-ref":  # which can have no name of its own
+                node = dict(core_schema.json_or_python_schema(node, node))
+            node["ref"] = f"s{id(end)}"
+            self._definitions.append(node)
         if not self._definitions:
-            return self.root
-        return core_schema.definitions_schema(self.root, list(self._definitions.values()))
+            return root
+        return core_schema.definitions_schema(root, self._definitions)
 
     def make(self, schema: Schema, hint: str = "") -> CoreSchema:
         end = target_of(schema)
         key = id(end)
-        if not (is_model(end) or end.name or end.ref or key in self._begun):
+        if not (is_model(end) or end.referred):
             return self._node(end, hint)
-        reference = core_schema.definition_reference_schema(f"s{key}")
         if key not in self._begun:
+            if len(self._begun) >= MOST_TOGETHER and is_model(end):
+                return self._apart(end)
             self._begun.add(key)
-            node: Any = dict(self._node(end, hint))
-            if node["type"] == "definition-ref":
-                return node  # type: ignore[no-any-return]
-            node["ref"] = f"s{key}"
-            self._definitions[key] = node
-        elif key not in self._definitions and not is_model(end):
-            # A reference to something unfinished that is no object: it may be its own alias.
-            self.exact = False
-            return core_schema.any_schema()
-        return reference
+            self._waiting.append((end, hint))
+        return core_schema.definition_reference_schema(f"s{key}")
+
+    def _apart(self, schema: Schema) -> CoreSchema:
+        """A model with a codec of its own, so that no codec grows with the whole API."""
+        codec = self.setting.codec(schema)
+        return core_schema.no_info_plain_validator_function(
+            codec.read_data,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                self.setting.wire, when_used="json"
+            ),
+        )
 
     def _node(self, schema: Schema, hint: str) -> CoreSchema:
         node = self._bare(schema, hint)
@@ -75,7 +100,7 @@ class Core:
     def _bare(self, schema: Schema, hint: str) -> CoreSchema:
         if schema.always is not None:
             self.exact = self.exact and schema.always
-            return core_schema.any_schema()
+            return self._anything()
         if is_model(schema):
             return self._object(schema, hint)
         other = only_null_beside(schema)
@@ -85,7 +110,7 @@ class Core:
         if alternatives:
             self.exact = False
             choices = [self.make(s, f"{hint}_{i + 1}") for i, s in enumerate(alternatives)]
-            return core_schema.union_schema([*choices, core_schema.any_schema()])
+            return core_schema.union_schema([*choices, self._anything()])
         if needs_checker(schema) or schema.ref is not None:
             self.exact = False
         if schema.ref is not None:
@@ -97,8 +122,18 @@ class Core:
             types -= NULL
         if len(types) != 1:
             self.exact = self.exact and not types and not constrained(schema)
-            return self._values(schema, core_schema.any_schema())
+            return self._values(schema, self._anything())
         return self._values(schema, self._typed(next(iter(types)), schema, hint))
+
+    def _anything(self) -> CoreSchema:
+        """Written as pydantic-core finds it, but that models are written as everywhere else."""
+        if self.setting.direction == "request":
+            return core_schema.any_schema()
+        return core_schema.any_schema(
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                self.setting.wire, when_used="json"
+            )
+        )
 
     def _all_of(self, schema: Schema, hint: str) -> CoreSchema:
         if len(schema.all_of) == 1 and not constrained(schema) and not schema.types:
@@ -107,7 +142,7 @@ class Core:
         for part in parts(schema):
             if part is not schema and (part.types or part.items):
                 return self.make(part, hint)
-        return core_schema.any_schema()
+        return self._anything()
 
     def _values(self, schema: Schema, node: CoreSchema) -> CoreSchema:
         if schema.const is not ABSENT:
@@ -160,8 +195,10 @@ class Core:
     def _array(self, schema: Schema, hint: str) -> CoreSchema:
         if schema.prefix_items:
             self.exact = False
-            return core_schema.any_schema()
-        items = self.make(schema.items, f"{hint}_item") if schema.items is not None else None
+            return self._anything()
+        items = self._anything()
+        if schema.items is not None:
+            items = self.make(schema.items, f"{hint}_item")
         node: CoreSchema = core_schema.list_schema(
             items, min_length=schema.min_items, max_length=schema.max_items, strict=True
         )
@@ -172,8 +209,8 @@ class Core:
 
     def _map(self, schema: Schema, hint: str) -> CoreSchema:
         extra = schema.additional_properties
-        values = None
-        if extra is not None and extra.always is not False:
+        values = self._anything()
+        if extra is not None and extra.always is None:
             values = self.make(extra, f"{hint}_value")
         if extra is not None and extra.always is False:
             self.exact = False
@@ -191,14 +228,14 @@ class Core:
         model = self.models.class_of(schema, hint)
         if model is None:
             self.exact = False
-            return core_schema.any_schema()
+            return self._anything()
         info = model.pymacaron_info
         every = list(parts(schema))
         self.exact = self.exact and _is_plain_object(every, model)
         for branch in branches(schema):
             self.exact = False
             self.make(branch, hint)
-        extras = None
+        extras = self._anything() if info.extra == "allow" else None
         rules = [p.additional_properties for p in every if p.additional_properties is not None]
         if rules and rules[-1].always is None:
             extras = self.make(rules[-1], f"{info.name}_value")
@@ -214,6 +251,8 @@ class Core:
                 extra_behavior=info.extra,
                 extras_schema=extras,
             ),
+            # The serializer looks for it here, not above.
+            config=core_schema.CoreConfig(extra_fields_behavior=info.extra),
             custom_init=model.__pydantic_custom_init__ or None,
             post_init=model.__pydantic_post_init__,
         )

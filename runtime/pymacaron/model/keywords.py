@@ -99,6 +99,8 @@ def kind_of(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "a list"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "a number too large to hold"
     return "a text" if isinstance(value, str) else "a number"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from yaml.composer import Composer
 from yaml.constructor import BaseConstructor
+from yaml.events import CollectionEndEvent, CollectionStartEvent
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.resolver import BaseResolver
 
@@ -29,6 +30,8 @@ HEX = re.compile(r"^0x[0-9a-fA-F]{1,4000}$")
 FLOAT = re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$")
 INFINITE = re.compile(r"^(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$")
 TEXT = "tag:yaml.org,2002:str"
+TAGS = {f"tag:yaml.org,2002:{t}" for t in ("str", "int", "float", "bool", "null", "map", "seq")}
+TAGS |= {"tag:yaml.org,2002:timestamp", "!"}
 
 try:
     from yaml.cyaml import CParser  # type: ignore[attr-defined]
@@ -122,6 +125,12 @@ class Document:
     def _compose(self) -> Node | None:
         self._composed = True
         try:
+            if looks_deep(self._text) and _depth(self._text) > MAX_DEPTH:
+                # The composer recurses in C, where nothing would stop it.
+                self.problems.append(
+                    Problem(text=f"nested more than {MAX_DEPTH} levels deep", file=self.name)
+                )
+                return None
             loader = _Loader(self._text)
             try:
                 self._root = loader.get_single_node()
@@ -140,6 +149,37 @@ class Document:
         except RecursionError:
             self.problems.append(Problem(text="nested too deeply", file=self.name))
         return self._root
+
+
+BRACKETS = re.compile(r"[\[\]{}]")
+BLOCK_DEPTH = re.compile(r"(?:[-?:][ \t]+){100}|^[ ]{200}", re.MULTILINE)
+
+
+def looks_deep(text: str) -> bool:
+    """A quick guess that may be wrong towards yes."""
+    depth = deepest = 0
+    for found in BRACKETS.finditer(text):
+        depth += 1 if found.group() in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest > MAX_DEPTH or BLOCK_DEPTH.search(text) is not None
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    loader = _Loader(text)
+    try:
+        while loader.check_event():
+            event = loader.get_event()
+            if isinstance(event, CollectionStartEvent):
+                depth += 1
+                deepest = max(deepest, depth)
+                if deepest > MAX_DEPTH:
+                    break
+            elif isinstance(event, CollectionEndEvent):
+                depth -= 1
+    finally:
+        loader.dispose()
+    return deepest
 
 
 class _Builder:
@@ -163,6 +203,7 @@ class _Builder:
             self._give_up("an alias that contains itself", pointer)
         if depth > MAX_DEPTH:
             self._give_up(f"nested more than {MAX_DEPTH} levels deep", pointer)
+        self._check_tag(node, pointer)
         self.open.add(id(node))
         result: Any
         size = 1
@@ -223,13 +264,14 @@ class _Builder:
     def _scalar(self, node: ScalarNode, pointer: str) -> Any:
         text: str = node.value
         if node.tag not in (TEXT, "!"):
-            kind = node.tag.rpartition(":")[2]
-            if not node.tag.startswith("tag:yaml.org,2002:") or kind == "python":
-                self._report(f"the tag {node.tag} can't be used in an OpenAPI file", pointer)
-                return text
+            self._check_tag(node, pointer)
         elif node.style not in (None, ""):
             return text
         return plain(text)
+
+    def _check_tag(self, node: Node, pointer: str) -> None:
+        if node.tag not in TAGS:
+            self._report(f"the tag {node.tag} can't be used in an OpenAPI file", pointer)
 
     def _report(self, text: str, pointer: str) -> None:
         self.document.problems.append(self.document.problem(text, pointer))

@@ -148,6 +148,7 @@ class SchemaReader:
             self.problem(at, str(error))
             return
         schema.ref = self._get(target, value)
+        schema.ref.referred = True
 
 
 class _Keywords:
@@ -353,6 +354,7 @@ class _Keywords:
                 self.reader.problem(at, str(error))
                 continue
             mapping[value] = self.reader._get(found, data)
+            mapping[value].referred = True
         self.schema.discriminator = Discriminator(name, mapping)
 
     def _annotations(self) -> None:

@@ -48,13 +48,15 @@ class Discriminator:
 class Schema:
     """One schema object. Absent keywords are None or empty; bounds are numbers in both dialects.
 
-    `ref` is a target with the other fields empty (drafts before 2019) or beside them (OpenAPI 3.1).
+    `ref` is a target with the other fields empty (drafts before 2019) or beside them (OpenAPI 3.1);
+    `referred` says that some `$ref` leads here.
     """
 
     place: Place
     name: str | None = None
     always: bool | None = None
     ref: Schema | None = None
+    referred: bool = False
     types: frozenset[str] | None = None
     nullable: bool = False
     enum: list[Any] | None = None

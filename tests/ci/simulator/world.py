@@ -62,7 +62,7 @@ class World:
 
     def finished(self, operation: Json) -> Json:
         """An operation once it is done."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not operation.get("done"):
             assert time.monotonic() < end, operation
             operation = self.call("POST", f"/v2/{operation['name']}:wait", {"timeout": "5s"})

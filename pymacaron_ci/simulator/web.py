@@ -170,7 +170,7 @@ class _Connection(BaseHTTPRequestHandler):
             self.close_connection = True  # the other side went away
 
     def _skip_rest(self, body: Body) -> None:
-        """A body nobody read lies before the next request: a short one is read, else it ends here."""
+        """A body nobody read lies before the next request: a short one is read, else this ends."""
         short = body.length is not None and body.length <= CHUNK
         if body.finished:
             return

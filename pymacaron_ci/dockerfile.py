@@ -24,6 +24,7 @@ def text(
     command: Sequence[str],
     wheel: str | None,
     hashed: bool = False,
+    included: Sequence[str] = (),
     port: str = "8080",
     extra: str = "",
     root_first: bool = False,
@@ -31,8 +32,9 @@ def text(
     """Packages, then code, then an image of nothing else.
 
     `wheel`: the runtime's requirement (`.runtime/pymacaron….whl[async]`), None where the service
-    pins its own; `hashed`: requirements.txt pins everything with hashes; `extra`: the text of
-    Dockerfile.extra, which runs as root; `root_first`: the base may have a user of its own.
+    pins its own; `hashed`: requirements.txt pins everything with hashes; `included`: the files it
+    names; `extra`: the text of Dockerfile.extra, which runs as root; `root_first`: the base may
+    have a user of its own.
     """
     become_root = ["USER 0"] if root_first else []
     pip = _PIP.format(venv=venv)
@@ -42,7 +44,8 @@ def text(
         installs.append(f"/opt/pip/bin/python -m pip --python {venv}/bin/python check")
     elif wheel:
         installs[0] += f" './{wheel}'"
-    copies = ["COPY requirements.txt ./"] + (["COPY .runtime/ ./.runtime/"] if wheel else [])
+    copies = [f'COPY ["{path}", "./{path}"]' for path in ("requirements.txt", *included)]
+    copies += ["COPY .runtime/ ./.runtime/"] if wheel else []
     lines = [
         "# Made by pymacaron-ci. A Dockerfile of your own in this folder is used instead.",
         f"FROM {base} AS {PACKAGES}",

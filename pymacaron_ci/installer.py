@@ -124,27 +124,30 @@ def _fingerprint(
     for path in paths:
         digest.update(b"\0path " + os.fsencode(path.resolve()))
     for file in (*requirements, *wheels):
-        for content in _contents(file, set()):
+        for _, content in contents(file):
             digest.update(b"\0file " + hashlib.sha256(content).digest())
     return digest.hexdigest()[:16]
 
 
-def _contents(file: Path, seen: set[Path]) -> Iterator[bytes]:
-    """The bytes of a requirements file and of those it includes; of a wheel, its own."""
-    if file.resolve() in seen:
-        return
-    seen.add(file.resolve())
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise BuildError(f"{file} can't be read: {error.strerror}") from error
-    yield content
-    if file.suffix == ".whl":
-        return
-    for line in content.decode("utf-8", "replace").splitlines():
-        included = _INCLUDE.match(line)
-        if included and "://" not in included[1]:
-            yield from _contents(file.parent / included[1], seen)
+def contents(file: Path) -> list[tuple[Path, bytes]]:
+    """A requirements file and those it includes, each once, with their bytes; a wheel alone."""
+    found: dict[Path, bytes] = {}
+    waiting = [file]
+    while waiting:
+        each = waiting.pop(0)
+        if each in found:
+            continue
+        try:
+            found[each] = each.read_bytes()
+        except OSError as error:
+            raise BuildError(f"{each} can't be read: {error.strerror}") from error
+        if each.suffix == ".whl":
+            continue
+        for line in found[each].decode("utf-8", "replace").splitlines():
+            included = _INCLUDE.match(line)
+            if included and "://" not in included[1]:
+                waiting.append(each.parent / included[1])
+    return list(found.items())
 
 
 @contextmanager

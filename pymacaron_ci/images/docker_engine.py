@@ -228,7 +228,8 @@ def _with_dockerfile(made: Parts, recipe: Recipe) -> list[context.Entry]:
         environment=environment(),
         command=recipe.command,
         wheel=f".runtime/{made.wheel.name}{recipe.extras}" if made.wheel else None,
-        hashed=made.hashed,
+        hashed=made.requirements.hashed,
+        included=made.requirements.included,
         extra=extra.read().decode("utf-8", "replace") if extra else "",
         root_first=recipe.base is not None,
     )

@@ -36,7 +36,8 @@ class Layers:
         compiled = str(wheels.compiler(target.minor) is not None)
         place = (FORMAT, base.digest, str(base.platform), target.python, compiled)
         needs = made.wheel.metadata if made.wheel else ""
-        key = stored.fingerprint(*place, made.requirements, needs, self._recipe.extras)
+        asked = [each.decode("utf-8", "replace") for each in made.requirements.contents]
+        key = stored.fingerprint(*place, needs, self._recipe.extras, *asked)
         yield stored.look_up(
             repository,
             f"packages-{key}",
@@ -58,21 +59,21 @@ class Layers:
         folder = self._folder / key
         folder.mkdir()
         requirements = self._recipe.folder / "requirements.txt"
-        if not requirements.is_file():
+        if made.requirements.origin != requirements.name:
             requirements = folder / "requirements.txt"
-            requirements.write_text(made.requirements, encoding="utf-8")
+            requirements.write_text(made.requirements.text, encoding="utf-8")
         self._tell(f"fetching packages for Python {target.minor} on {target.architecture}")
         runtime = f"{self._wheel_file(made)}{self._recipe.extras}" if made.wheel else None
         found = packages.fetch(
             requirements,
-            None if made.hashed else runtime,
+            None if made.requirements.hashed else runtime,
             target,
             folder / "wheels",
             self._recipe.environ,
             self._tell,
         )
         others = [f for f in found if made.wheel is None or f.name != made.wheel.name]
-        if made.hashed and made.wheel:
+        if made.requirements.hashed and made.wheel:
             _check_complete(others, wheels.describe(self._wheel_file(made)))
         return self._unpacked(others, target, key, "packages")
 
@@ -136,6 +137,6 @@ def _check_complete(found: list[Path], runtime: wheels.Package) -> None:
     missing = ", ".join(sorted(runtime.needs - there))
     if missing:
         raise BuildError(
-            f"requirements.txt pins with hashes but lacks what pymacaron needs: {missing}",
+            f"the requirements have hashes but lack what pymacaron needs: {missing}",
             hint="put pymacaron's requirements into the file that the hashes are made from",
         )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pymacaron_ci import context, runtime_wheel
+from pymacaron_ci.images import requirements
 from pymacaron_ci.images.logins import Login
 from pymacaron_ci.images.logins import find as find_login
 from pymacaron_ci.images.oci import rfc3339
+from pymacaron_ci.images.requirements import Requirements
 from pymacaron_ci.model import Release, Secret, Source
 
 HOME = "/pym"
@@ -19,7 +20,6 @@ VENV = "/opt/venv"
 USER = "10001:10001"  # a number, so that a cluster can tell that it isn't root
 PORT = "8080"
 DEFAULT_PYTHON = "3.13"
-_PIN = re.compile(r"\s*pymacaron\s*(\[[^]]*\])?\s*(===?|@)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,25 +65,25 @@ class Parts:
 
     context: context.Context
     wheel: runtime_wheel.Wheel | None
-    requirements: str
-    hashed: bool
+    requirements: Requirements
 
 
 def pins_runtime(folder: Path) -> bool:
-    """Whether the service chooses its pymacaron itself; else it gets the one beside this tool."""
+    """Whether requirements.txt chooses its pymacaron; else the one beside this tool is used."""
     file = folder / "requirements.txt"
     if not file.is_file():
         return False
     text = file.read_text(encoding="utf-8", errors="replace")
-    return any(_PIN.match(line) for line in text.splitlines())
+    return Requirements(text=text, origin=file.name).pins("pymacaron")
 
 
 def parts(recipe: Recipe, release: Release) -> Parts:
     """The files and what is to be installed; raises BuildError."""
-    file = recipe.folder / "requirements.txt"
-    requirements = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
-    wheel = None if pins_runtime(recipe.folder) else runtime_wheel.build()
-    extra = [] if requirements else [context.Entry(path="requirements.txt")]
+    needed = requirements.read(recipe.folder, recipe.environ)
+    wheel = None if needed.pins("pymacaron") else runtime_wheel.build()
+    extra = []
+    if needed.origin != "requirements.txt":
+        extra.append(context.Entry(path="requirements.txt", content=needed.text.encode()))
     if wheel:
         extra.append(context.Entry(path=f".runtime/{wheel.name}", content=wheel.content))
     own_dockerfile = (recipe.folder / "Dockerfile").is_file()
@@ -97,12 +97,7 @@ def parts(recipe: Recipe, release: Release) -> Parts:
         extra=extra,
         tests_too=own_dockerfile,
     )
-    return Parts(
-        context=collected,
-        wheel=wheel,
-        requirements=requirements,
-        hashed=bool(re.search(r"^[^#\n]*--hash=", requirements, re.MULTILINE)),
-    )
+    return Parts(context=collected, wheel=wheel, requirements=needed)
 
 
 def labels(recipe: Recipe, release: Release) -> dict[str, str]:

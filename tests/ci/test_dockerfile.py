@@ -50,7 +50,7 @@ def test_hadolint_has_nothing_to_say(changes: dict[str, Any], tmp_path: Path) ->
 def test_packages_come_before_the_code_so_that_a_code_change_keeps_their_layer() -> None:
     found = lines()
     assert (
-        place(found, "COPY requirements.txt")
+        place(found, 'COPY ["requirements.txt')
         < place(found, "RUN /opt/pip")
         < place(found, "COPY . ./")
     )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from pymacaron_ci.simulator.cloud_run.request_log import RequestLog
 from pymacaron_ci.simulator.instances import Instance
 from pymacaron_ci.simulator.web import CHUNK, Request, Response, Server
 
@@ -59,8 +60,14 @@ class Front:
     over.
     """
 
-    def __init__(self, port: int, acquire: Callable[[str], tuple[Instance, Lease]]) -> None:
+    def __init__(
+        self,
+        port: int,
+        acquire: Callable[[str], tuple[Instance, Lease]],
+        requests: RequestLog,
+    ) -> None:
         self._acquire = acquire
+        self._requests = requests
         self._rules = Rules()
         self._random = random.Random()  # noqa: S311 - a share of traffic, not a secret
         self._server = Server(self.handle, port=port)
@@ -82,6 +89,11 @@ class Front:
         backend = self._random.choices(
             rules.backends, weights=[backend.weight for backend in rules.backends]
         )[0]
+        answer = self._answer(request, backend)
+        self._requests.add(backend.revision, request.method, request.target, answer.status)
+        return answer
+
+    def _answer(self, request: Request, backend: Backend) -> Response:
         try:
             instance, release = self._acquire(backend.revision)
         except NoInstance as error:

@@ -6,6 +6,7 @@ from pymacaron_ci.simulator.cloud_run.front import Backend, Front, Rules
 from pymacaron_ci.simulator.cloud_run.invokers import Invokers
 from pymacaron_ci.simulator.cloud_run.pool import Pool
 from pymacaron_ci.simulator.cloud_run.records import Records, Service
+from pymacaron_ci.simulator.cloud_run.request_log import RequestLog
 
 
 class Urls:
@@ -13,6 +14,7 @@ class Urls:
 
     def __init__(self, records: Records, pool: Pool, invokers: Invokers) -> None:
         self._records, self._pool, self._invokers = records, pool, invokers
+        self.requests = RequestLog()
         self._fronts: dict[tuple[str, str], Front] = {}
 
     def open(self, service: Service) -> None:
@@ -31,7 +33,7 @@ class Urls:
     def _front(self, service: Service, tag: str, port: int) -> Front:
         key = (service.name, tag)
         if key not in self._fronts:
-            self._fronts[key] = Front(port, self._pool.acquire)
+            self._fronts[key] = Front(port, self._pool.acquire, self.requests)
         return self._fronts[key]
 
     def close(self, service: Service) -> None:

@@ -83,7 +83,7 @@ class GoogleCloud:
             OrganisationPolicies(self.projects),
             ArtifactRegistry(self.projects, images.store),
             Login(self.projects, self.tokens),
-            Logs(self.projects, self.rollouts.records, runner),
+            Logs(self.projects, self.rollouts.records, runner, self.rollouts.urls.requests),
         )
         self.api = GoogleApi(
             [route for part in parts for route in part.routes()], self.tokens, clock

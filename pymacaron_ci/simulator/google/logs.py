@@ -1,4 +1,4 @@
-"""Cloud Logging: what revisions' instances wrote, by the filters that a deployment uses."""
+"""Cloud Logging: what revisions' instances wrote and answered, by a deployment's filters."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pymacaron_ci.simulator.cloud_run.records import Records, Revision
+from pymacaron_ci.simulator.cloud_run.request_log import Answered, RequestLog
 from pymacaron_ci.simulator.google.api import Call, Route
 from pymacaron_ci.simulator.google.errors import invalid
 from pymacaron_ci.simulator.google.projects import Projects
-from pymacaron_ci.simulator.instances import LogLine, Runner
+from pymacaron_ci.simulator.instances import Runner
 
 Json = dict[str, Any]
 LINES = 2000
@@ -23,8 +24,11 @@ SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICA
 class Logs:
     """entries:list, with filters of comparisons that are joined by AND or by new lines."""
 
-    def __init__(self, projects: Projects, records: Records, runner: Runner) -> None:
+    def __init__(
+        self, projects: Projects, records: Records, runner: Runner, requests: RequestLog
+    ) -> None:
         self._projects, self._records, self._runner = projects, records, runner
+        self._requests = requests
 
     def routes(self) -> Iterable[Route]:
         yield Route("POST", "/v2/entries:list", self._list)
@@ -58,15 +62,27 @@ class Logs:
         for revision in revisions:
             if revision.service.split("/")[1] == project:
                 for line in self._runner.logs(revision.instance_name, LINES):
-                    yield _entry(project, revision, line)
+                    shown = _payload(line.text)
+                    yield _entry(project, revision, "stdout", line.time, shown)
+                for answered in self._requests.of(revision.name):
+                    shown = {"httpRequest": _request(answered)}
+                    yield _entry(project, revision, "requests", answered.time, shown)
 
 
-def _entry(project: str, revision: Revision, line: LogLine) -> Json:
+def _request(answered: Answered) -> Json:
+    return {
+        "requestMethod": answered.method,
+        "requestUrl": answered.target,
+        "status": answered.status,
+    }
+
+
+def _entry(project: str, revision: Revision, log: str, time: str, shown: Json) -> Json:
     _, _, _, location, _, service = revision.service.split("/")
-    digest = hashlib.sha256(f"{revision.uid}{line.time}{line.text}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{revision.uid}{time}{json.dumps(shown)}".encode()).hexdigest()
     return {
         "insertId": digest[:20],
-        "logName": f"projects/{project}/logs/run.googleapis.com%2Fstdout",
+        "logName": f"projects/{project}/logs/run.googleapis.com%2F{log}",
         "resource": {
             "type": "cloud_run_revision",
             "labels": {
@@ -77,9 +93,9 @@ def _entry(project: str, revision: Revision, line: LogLine) -> Json:
                 "revision_name": revision.id,
             },
         },
-        "timestamp": line.time,
-        "receiveTimestamp": line.time,
-        **_payload(line.text),
+        "timestamp": time,
+        "receiveTimestamp": time,
+        **shown,
     }
 
 

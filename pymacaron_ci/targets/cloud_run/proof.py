@@ -65,7 +65,8 @@ class Proof:
         body = {
             "resourceNames": [f"projects/{self._wanted.project}"],
             "filter": 'resource.type="cloud_run_revision" AND '
-            f'resource.labels.revision_name="{revision}"',
+            f'resource.labels.revision_name="{revision}" AND '
+            f'logName!="projects/{self._wanted.project}/logs/run.googleapis.com%2Frequests"',
             "orderBy": "timestamp desc",
             "pageSize": LOG_LINES,
         }

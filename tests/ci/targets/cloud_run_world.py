@@ -56,7 +56,7 @@ class FastClock:
 
 
 class ThreadInstance:
-    """A service in a thread. BROKEN in its environment says how: exits, deaf, tests, down."""
+    """A service in a thread. Its variable BROKEN: exits, deaf, tests, callers, down."""
 
     def __init__(self, name: str, environment: Mapping[str, str]) -> None:
         self.name = name
@@ -103,6 +103,8 @@ def _handler(instance: ThreadInstance) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             status = 200
             if instance.broken == "tests" and self.path == "/check":
+                status = 500
+            if instance.broken == "callers" and self.path == "/sometimes":
                 status = 500
             if instance.broken == "down":
                 status = 503
@@ -302,7 +304,7 @@ def world(folder: Path, **options: Any) -> Iterator[World]:
 
 
 @contextmanager
-def prober(url: str, rate: float = 20) -> Iterator[list[str]]:
+def prober(url: str, rate: float = 20, path: str = "/ping") -> Iterator[list[str]]:
     """Asks a URL `rate` times a second; the list collects what was not a 200."""
     failures: list[str] = []
     over = threading.Event()
@@ -310,7 +312,7 @@ def prober(url: str, rate: float = 20) -> Iterator[list[str]]:
     def ask() -> None:
         while not over.wait(1 / rate):
             try:
-                status, _ = get(f"{url}/ping", {})
+                status, _ = get(f"{url}{path}", {})
             except OSError as error:
                 failures.append(repr(error))
                 continue

@@ -73,6 +73,20 @@ def test_traffic_moves_in_steps_and_each_is_watched(cloud: World) -> None:
     assert failures == []
 
 
+def test_a_step_in_which_real_callers_fail_sends_all_requests_back(cloud: World) -> None:
+    """The checks see nothing: /ping answers, tests pass. The request log tells."""
+    cloud.deploy(release("1"))
+    with prober(cloud.service()["uri"], path="/sometimes") as failures:
+        report = cloud.deploy(
+            release("2", BROKEN="callers"), traffic_steps=(50, 100), soak_seconds=30
+        )
+    assert report.status == "undone", report
+    assert "of the" in report.problems[0].text
+    assert "requests that reached it" in report.problems[0].text
+    assert set(failures) == {"500"}
+    assert cloud.traffic() == {"hello-live-000000000001": 100}
+
+
 def test_a_second_step_that_turns_bad_sends_all_requests_back(cloud: World) -> None:
     cloud.deploy(release("1"))
 

@@ -328,8 +328,8 @@ def _path_regex(method: Schema) -> re.Pattern[str]:
         pattern = pattern.removeprefix("^").removesuffix("$")
         if not pattern:
             pattern = r".+" if plus else r"[^/:]+"
-        elif plus:  # a reserved expansion before ":verb" must not swallow the verb
-            pattern = pattern.replace("[^/]+", "[^/:]+")
+        elif plus:  # before ":verb" it must not swallow the verb; a digest has a colon of its own
+            pattern = pattern.replace("[^/]+", "(?:sha256:)?[^/:]+")
         out.append(f"({pattern})")
     return re.compile("/" + "".join(out))
 

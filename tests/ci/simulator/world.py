@@ -102,7 +102,7 @@ class World:
         return body
 
     def judge(self) -> None:
-        assert self.recorder.errors == []
+        assert not self.recorder.errors, "\n".join(self.recorder.errors)
 
 
 def pinned(revision: str, percent: int = 0, tag: str = "") -> Json:

@@ -21,6 +21,8 @@ from pymacaron_ci.simulator.instances import (
 )
 from pymacaron_ci.waiting import Clock
 
+# a proxy of the environment is for the world outside
+LOOPBACK = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 LOGS = "https://console.cloud.google.com/logs/viewer"
 NO_PORT = (
     "The user-provided container failed to start and listen on the port defined provided by the "
@@ -146,7 +148,7 @@ class Starter:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 - a loopback URL
+        with LOOPBACK.open(url, timeout=1) as answer:
             return bool(200 <= answer.status < 400)
     except (OSError, ValueError):
         return False

@@ -117,7 +117,11 @@ def test_a_startup_probe_that_fails_is_told(google: World) -> None:
     assert "failed the configured startup probe checks" in done["error"]["message"]
 
 
-def test_a_startup_probe_that_passes_makes_the_revision_ready(google: World) -> None:
+def test_a_startup_probe_that_passes_makes_the_revision_ready(
+    google: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")  # is not for loopback
+    google.session.trust_env = False
     probe = {"httpGet": {"path": "/ping"}, "periodSeconds": 1, "failureThreshold": 3}
     done = google.create(body=changed(google.candidate("r1"), startupProbe=probe))
     assert "error" not in done

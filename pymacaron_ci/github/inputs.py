@@ -6,6 +6,7 @@ Composite steps get no INPUT_* from GitHub: action.yml maps each input to PYM_IN
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ from pymacaron_ci.oidc import Login
 
 PREFIX = "PYM_INPUT_"
 COMMANDS = ("deploy", "dry-run", "validate", "build", "rollback", "status")
+_LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")  # an image's tag takes no more
 _SECRETS = f"{PREFIX}SECRETS"
 # What GitHub's `toJSON(secrets)` adds by itself.
 _GITHUBS_OWN = "GITHUB_TOKEN"
@@ -73,11 +75,17 @@ def read(environ: Mapping[str, str]) -> Inputs:
             problems.append(_problem(name, value, "it must not begin with a dash"))
         return value
 
+    def label(name: str) -> str | None:
+        value = text(name)
+        if value is not None and not _LABEL.fullmatch(value):
+            problems.append(_problem(name, value, "write letters, digits, '_', '.' and '-' only"))
+        return value
+
     inputs = Inputs(
         command=one_of("command", COMMANDS),
         folder=word("working-directory") or ".",
         environment=word("environment"),
-        version=word("version"),
+        version=label("version"),
         wait_timeout=seconds("wait-timeout"),
         skip_tests=flag("skip-tests", False),
         simulate=flag("simulate", False),

@@ -60,7 +60,9 @@ def started(
     finally:
         if process.poll() is None:
             process.kill()
-        process.communicate()
+        process.wait()
+        if process.stdout and not process.stdout.closed:
+            process.stdout.close()
 
 
 def test_while_packages_are_installed_nothing_was_begun(tmp_path: Path, action: Path) -> None:

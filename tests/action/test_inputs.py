@@ -64,6 +64,7 @@ def test_all_that_is_wrong_with_inputs_is_told_at_once() -> None:
                 skip_tests="1",
                 wait_timeout="5m",
                 environment="--help",
+                version="1.0 beta",
                 aws_role_to_assume="deployer",
                 aws_region="Ireland",
                 gcp_workload_identity_provider="my-pool",
@@ -77,13 +78,14 @@ def test_all_that_is_wrong_with_inputs_is_told_at_once() -> None:
         "skip-tests",
         "wait-timeout",
         "environment",
+        "version",
         "aws-role-to-assume",
         "aws-region",
         "gcp-workload-identity-provider",
         "gcp-service-account",
     ):
         assert name in texts
-    assert len(caught.value.problems) == 9
+    assert len(caught.value.problems) == 10
     assert all(problem.hint for problem in caught.value.problems)
 
 
@@ -137,6 +139,7 @@ def test_the_command_line_knows_every_flag_it_is_given(command: str, tmp_path: P
             wait_timeout="900",
             skip_tests="true",
             simulate="true",
+            version="1.2.3",
         )
     )
     line = arguments(inputs, command, report=str(tmp_path / "report.json"))

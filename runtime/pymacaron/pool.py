@@ -177,7 +177,7 @@ def use_pool() -> Iterator[ApiPool]:
         apipool._apis.update(kept)
 
 
-def get_model(name: str) -> Model:
+def get_model(name: str) -> Any:
     """The model of that name, in whichever API declares it. Raises UnknownModel.
 
     >>> get_model("Order")(customer="Ada")

@@ -1,6 +1,6 @@
 """Answers: what a handler may return, which status it gets, how it is written; what is refused."""
 
-# ruff: noqa: E501, RUF001 - tables read better with a case on a line
+
 
 from __future__ import annotations
 

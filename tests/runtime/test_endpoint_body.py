@@ -1,6 +1,6 @@
 """Bodies: JSON, forms, files, text; what is malformed ends in a 4xx and never in a hang."""
 
-# ruff: noqa: E501, RUF001 - tables read better with a case on a line
+
 
 from __future__ import annotations
 

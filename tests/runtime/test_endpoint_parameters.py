@@ -1,6 +1,6 @@
 """Parameters: every place, style and type; defaults; all problems of a request at once."""
 
-# ruff: noqa: E501, RUF001 - tables read better with a case on a line
+# ruff: noqa: RUF001 - tables read better with a case on a line
 
 from __future__ import annotations
 

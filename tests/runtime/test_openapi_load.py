@@ -1,6 +1,6 @@
 """Reading API files: everything that is wrong is told at once, with file, line and JSON pointer."""
 
-# ruff: noqa: E501, RUF001 - tables read better with a case on a line
+# ruff: noqa: E501 - tables read better with a case on a line
 
 from __future__ import annotations
 

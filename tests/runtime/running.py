@@ -1,0 +1,61 @@
+"""A service under gunicorn, on loopback, for the time of a test."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+BIN = Path(sys.executable).parent
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@contextmanager
+def gunicorn(folder: Path, log: Path, environ: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The URL of the service in a folder, started as its container would."""
+    port = free_port()
+    command = [
+        str(BIN / "gunicorn"), "--bind", f"127.0.0.1:{port}",
+        "--config", "python:pymacaron.gunicorn", "server:app",
+    ]  # fmt: skip
+    own = {
+        "PATH": os.environ["PATH"],
+        "PORT": str(port),
+        "PYM_GUNICORN_WORKERS_COUNT": "1",
+        **(environ or {}),
+    }
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, cwd=folder, env=own, stdout=out, stderr=out)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait(url, process, log)
+            yield url
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+
+
+def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            raise RuntimeError(f"the service ended: {log.read_text()[-2000:]}")
+        try:
+            with urllib.request.urlopen(f"{url}/ping", timeout=5):
+                return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.1)
+    raise TimeoutError(log.read_text()[-2000:])

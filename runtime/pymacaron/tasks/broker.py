@@ -1,0 +1,162 @@
+"""The Celery application of this process, its settings, and what happens while its broker is
+down."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from celery import Celery
+
+from pymacaron.config import get_config
+from pymacaron.redaction import redactor
+from pymacaron.tasks.task import BrokerUnavailable
+
+DEFAULT_BROKER = "redis://localhost:6379/0"
+REDIS = ("redis", "rediss")
+QUEUE = "celery"
+LEASE = 30
+"""Seconds after which the tasks of a worker that fell silent go to another one."""
+RESULTS_KEPT = 3600
+CONNECT_SECONDS = 0.8
+ANSWER_SECONDS = 1.0
+RETRY_AFTER = 1.0
+
+
+# At DEBUG it tells of each connection that the server knows no maintenance notices.
+if logging.getLogger("redis").level == logging.NOTSET:
+    logging.getLogger("redis").setLevel(logging.INFO)
+
+
+class Settings(Protocol):
+    """As much of the config as this module reads."""
+
+    def get(self, name: str, default: Any = None) -> Any: ...
+
+
+def broker_url(conf: Settings, environ: Mapping[str, str] = os.environ) -> str:
+    """PYM_BROKER_URL, else the setting broker_url, else Redis on this machine."""
+    return str(environ.get("PYM_BROKER_URL") or conf.get("broker_url") or DEFAULT_BROKER)
+
+
+def shown_url(url: str) -> str:
+    """A broker's URL without its user and password."""
+    parts = urlsplit(url)
+    return redactor.text(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
+
+
+def make_app(conf: Settings, *, worker: bool = False) -> Celery:
+    """A Celery application for a server, which never waits long for its broker, or for a worker,
+    which waits for as long as it takes."""
+    url = broker_url(conf)
+    app = Celery("pymacaron", set_as_current=worker)
+    app.conf.update(
+        broker_url=url,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_pool_limit=64,  # the most threads that a server of ours has
+        task_default_queue=QUEUE,
+        task_serializer="json",
+        result_serializer="json",
+        accept_content=["json"],
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=4,
+        task_store_errors_even_if_ignored=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_send_task_events=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        enable_utc=True,
+        timezone="UTC",
+        result_expires=RESULTS_KEPT,
+    )
+    if urlsplit(url).scheme in REDIS:
+        app.conf.update(
+            broker_transport_options=_redis_options(worker=worker),
+            result_backend=conf.get("result_backend") or url,
+            redis_socket_connect_timeout=CONNECT_SECONDS,
+            redis_socket_timeout=30 if worker else ANSWER_SECONDS,
+        )
+    else:
+        app.conf.update(result_backend=conf.get("result_backend"))
+    return app
+
+
+def _redis_options(*, worker: bool) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "visibility_timeout": 3600,
+        "socket_keepalive": True,
+        "socket_connect_timeout": CONNECT_SECONDS,
+    }
+    if not worker:
+        options.update(
+            socket_timeout=ANSWER_SECONDS,
+            max_retries=1,
+            interval_start=0,
+            interval_step=0,
+            interval_max=0,
+            connect_retries_timeout=CONNECT_SECONDS,
+        )
+    return options
+
+
+class Gate:
+    """Closed for a moment after the broker failed: the calls of that moment fail at once instead
+    of each waiting for it."""
+
+    def __init__(self) -> None:
+        self._closed_until = 0.0
+        self.failing = False
+
+    def check(self) -> None:
+        if time.monotonic() < self._closed_until:
+            raise unavailable()
+
+    def failed(self) -> bool:
+        """Closes the gate; True for the first failure since the broker last took a task."""
+        first = not self.failing
+        self.failing = True
+        self._closed_until = time.monotonic() + RETRY_AFTER
+        return first
+
+    def worked(self) -> None:
+        self.failing = False
+
+
+def unavailable(*, first: bool = False) -> BrokerUnavailable:
+    url = shown_url(broker_url(get_config()))
+    error = BrokerUnavailable(
+        f"the task could not be queued: the broker {url} does not answer; try again later"
+    )
+    error.user_message = None
+    error.first = first
+    return error
+
+
+class _Process:
+    """The Celery application in use, made when it is first needed; tests exchange it."""
+
+    def __init__(self) -> None:
+        self.app: Celery | None = None
+        self.gate = Gate()
+        self.lock = threading.Lock()
+
+    def celery(self) -> Celery:
+        with self.lock:
+            if self.app is None:
+                self.app = make_app(get_config())
+            return self.app
+
+    def forget(self) -> None:
+        """After a fork, and when settings changed: connections must not be shared."""
+        self.app, self.gate, self.lock = None, Gate(), threading.Lock()
+
+
+process = _Process()
+os.register_at_fork(after_in_child=process.forget)

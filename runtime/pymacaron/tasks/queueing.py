@@ -1,0 +1,45 @@
+"""Tasks into Celery: the one place where a call becomes a message."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import has_request_context
+from kombu.exceptions import OperationalError
+
+from pymacaron.tasks import origin, wire
+from pymacaron.tasks.broker import process, unavailable
+from pymacaron.tasks.handle import TaskHandle
+from pymacaron.tasks.running import celery_task
+from pymacaron.tasks.task import Task, registry
+
+
+class CeleryQueue:
+    """Queues through this process's Celery application."""
+
+    def enqueue(
+        self, task: Task, args: tuple[Any, ...], kwargs: dict[str, Any], delay: float
+    ) -> TaskHandle:
+        call = {
+            "args": [wire.write(v, f"argument {i + 1} of {task.name}") for i, v in enumerate(args)],
+            "kwargs": {k: wire.write(v, f"argument {k} of {task.name}") for k, v in kwargs.items()},
+            "origin": origin.capture() if has_request_context() else None,
+        }
+        gate = process.gate
+        gate.check()
+        try:
+            sent = celery_task(process.celery(), task).apply_async(
+                kwargs={"call": call},
+                countdown=delay or None,
+                retry=False,
+                # What Celery would log and show of the arguments: they may hold secrets.
+                argsrepr="",
+                kwargsrepr="",
+            )
+        except (OperationalError, OSError) as error:
+            raise unavailable(first=gate.failed()) from error
+        gate.worked()
+        return TaskHandle(str(sent.id), task.name)
+
+
+registry.queue = CeleryQueue()

@@ -1,0 +1,120 @@
+"""A task's arguments and results as JSON, and back as what they were: models at any depth, dates,
+decimals, bytes. Nothing here imports or runs what a message names."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from pymacaron.model.base import PymacaronBaseModel
+from pymacaron.pool import apipool
+
+MARK = "__pym__"
+PLAIN = (str, int, float, bool, type(None))
+
+
+class CannotTravel(TypeError):
+    """A value of a kind that no message can carry to a worker."""
+
+
+# Exact types first to last: a datetime is a date, too.
+WRITERS: tuple[tuple[type, str, Callable[[Any], Any]], ...] = (
+    (datetime, "datetime", lambda v: v.isoformat()),
+    (date, "date", lambda v: v.isoformat()),
+    (time, "time", lambda v: v.isoformat()),
+    (timedelta, "timedelta", lambda v: [v.days, v.seconds, v.microseconds]),
+    (Decimal, "decimal", str),
+    (bytes, "bytes", lambda v: base64.b64encode(v).decode("ascii")),
+    (bytearray, "bytearray", lambda v: base64.b64encode(v).decode("ascii")),
+    (UUID, "uuid", str),
+)
+READERS: dict[str, Callable[[Any], Any]] = {
+    "datetime": datetime.fromisoformat,
+    "date": date.fromisoformat,
+    "time": time.fromisoformat,
+    "timedelta": lambda v: timedelta(*v),
+    "decimal": Decimal,
+    "bytes": base64.b64decode,
+    "bytearray": lambda v: bytearray(base64.b64decode(v)),
+    "uuid": UUID,
+    "tuple": lambda v: tuple(map(read, v)),
+    "set": lambda v: set(map(read, v)),
+    "frozenset": lambda v: frozenset(map(read, v)),
+    "dict": lambda v: {read(key): read(value) for key, value in v},
+    "model": lambda v: _read_model(v),
+}
+
+
+def write(value: Any, where: str = "value") -> Any:
+    """JSON data of a value. Raises CannotTravel, naming the place, for what can't be sent."""
+    if type(value) in PLAIN:
+        return value
+    if type(value) is list:
+        return [write(v, f"{where}[{i}]") for i, v in enumerate(value)]
+    if isinstance(value, PymacaronBaseModel):
+        return {MARK: "model", "v": _write_model(value, where)}
+    if isinstance(value, dict):
+        if all(type(key) is str for key in value) and MARK not in value:
+            return {key: write(v, f"{where}[{key!r}]") for key, v in value.items()}
+        pairs = [
+            [write(k, f"a key of {where}"), write(v, f"{where}[{k!r}]")] for k, v in value.items()
+        ]
+        return {MARK: "dict", "v": pairs}
+    for group in (tuple, set, frozenset):
+        if isinstance(value, group):
+            return {MARK: group.__name__, "v": [write(v, f"an item of {where}") for v in value]}
+    if isinstance(value, Enum):
+        raise CannotTravel(f"{where} is {value}: pass its .value")
+    for kind, name, text in WRITERS:
+        if isinstance(value, kind):
+            return {MARK: name, "v": text(value)}
+    if isinstance(value, str):  # a SecretValue, say
+        return str(value)
+    raise CannotTravel(
+        f"{where} is a {type(value).__name__}, which can't be sent to a worker: "
+        "pass models, plain data, dates, decimals or bytes"
+    )
+
+
+def read(value: Any) -> Any:
+    """The value of JSON data that `write` made. Raises UnknownModel for a model whose API is not
+    loaded here."""
+    if type(value) is list:
+        return [read(v) for v in value]
+    if type(value) is dict:
+        kind = value.get(MARK)
+        if kind is None:
+            return {key: read(v) for key, v in value.items()}
+        return READERS[kind](value["v"])
+    return value
+
+
+def _write_model(model: PymacaronBaseModel, where: str) -> dict[str, Any]:
+    info = type(model).pymacaron_info
+    fields = {name: write(v, f"{where}.{name}") for name, v in model.__dict__.items()}
+    data = {
+        "api": info.api,
+        "name": info.name,
+        "fields": fields,
+        "set": sorted(model.model_fields_set),
+    }
+    if model.model_extra:
+        data["extra"] = write(model.model_extra, where)
+    return data
+
+
+def _read_model(data: dict[str, Any]) -> PymacaronBaseModel:
+    """As it was, valid or not: what the sender made is not judged again. A property that this
+    version of the API no longer has is dropped."""
+    model: type[PymacaronBaseModel] = getattr(apipool.get_model(data["api"]), data["name"])
+    known = model.model_fields
+    fields = {name: read(v) for name, v in data["fields"].items() if name in known}
+    made = model.model_construct({name for name in data["set"] if name in known}, **fields)
+    if model.model_config.get("extra") == "allow":
+        object.__setattr__(made, "__pydantic_extra__", read(data.get("extra", {})))
+    return made

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pymacaron.pool import apipool, use_pool
+from pymacaron.tasks import CannotTravel, wire
+from tests.runtime.tasks_service import SPEC
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary()
+    | st.decimals(allow_nan=False)
+    | st.datetimes(timezones=st.none() | st.just(timezone.utc))
+    | st.dates()
+    | st.times()
+    | st.timedeltas()
+    | st.uuids()
+)
+keys = st.text() | st.integers() | st.dates() | st.tuples(st.integers(), st.text())
+values = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner)
+        | st.tuples(inner, inner)
+        | st.dictionaries(keys, inner)
+        | st.dictionaries(st.just(wire.MARK) | st.text(), inner)
+    ),
+    max_leaves=12,
+)
+
+
+def travelled(value: Any) -> Any:
+    return wire.read(json.loads(json.dumps(wire.write(value))))
+
+
+@given(values)
+def test_whatever_can_travel_arrives_as_it_was(value: Any) -> None:
+    arrived = travelled(value)
+    assert arrived == value
+    assert type(arrived) is type(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        datetime(2020, 2, 29, 1, 2, 3, 4, timezone(timedelta(hours=-3, minutes=-30))),
+        date(2020, 2, 29),
+        time(23, 59, 59, 999999),
+        Decimal("1.10"),
+        b"\x00\xff",
+        UUID(int=7),
+        {1, 2},
+        frozenset("ab"),
+        (1, (2, [3])),
+        {3: {"a": (b"x",)}},
+        10**40,
+    ],
+)
+def test_a_kind_stays_its_kind(value: Any) -> None:
+    arrived = travelled(value)
+    assert arrived == value
+    assert repr(arrived) == repr(value) or isinstance(value, set | frozenset)
+
+
+def test_models_arrive_as_models_at_any_depth(tmp_path: Path) -> None:
+    (tmp_path / "jobs.yaml").write_text(SPEC)
+    with use_pool():
+        apipool.load_swagger("jobs", tmp_path / "jobs.yaml")
+        jobs = apipool.jobs
+        due = datetime(2030, 1, 1, tzinfo=timezone.utc)
+        job = jobs.Job(name="x", due=due, parts=[jobs.Part(number=1), jobs.Part()])
+        job.parts[0].number = "not valid, but so it was"
+        arrived = travelled({"deep": [(job,)]})["deep"][0][0]
+        assert type(arrived) is jobs.Job
+        assert type(arrived.parts[1]) is jobs.Part
+        assert arrived == job
+        assert arrived.model_fields_set == job.model_fields_set
+        assert arrived.to_json() == job.to_json()
+
+
+class Colour(Enum):
+    RED = 1
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (object(), "argument is a object, which can't be sent"),
+        ([1, {"a": open}], "argument[1]['a'] is a builtin_function_or_method"),
+        (Colour.RED, "pass its .value"),
+    ],
+)
+def test_what_cannot_travel_is_refused_with_its_place(value: Any, text: str) -> None:
+    with pytest.raises(CannotTravel) as caught:
+        wire.write(value, "argument")
+    assert text in str(caught.value)

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from pymacaron_ci.simulator import beanstalk_catalog as catalog
-from pymacaron_ci.simulator.beanstalk_engine import Engine, storage_bucket, valid_bundle
+from pymacaron_ci.simulator.beanstalk_bundle import valid_bundle
+from pymacaron_ci.simulator.beanstalk_engine import Engine, storage_bucket
 from pymacaron_ci.simulator.beanstalk_state import ACCOUNT, Store, Timings, Version
 from pymacaron_ci.simulator.beanstalk_wire import AwsError
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import json
 import threading
 import time
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 
-from pymacaron_ci.simulator.beanstalk_balancer import Balancer, healthy
+from pymacaron_ci.simulator.beanstalk_balancer import healthy
+from pymacaron_ci.simulator.beanstalk_bundle import image_of
+from pymacaron_ci.simulator.beanstalk_routes import Routes
 from pymacaron_ci.simulator.beanstalk_state import (
     ACCOUNT,
     Environment,
@@ -45,7 +44,7 @@ class Engine:
     ) -> None:
         self._store, self._runner, self._timings, self._bundle = store, runner, timings, bundle
         self._running: dict[str, dict[str, Instance]] = {}
-        self._balancers: dict[str, Balancer] = {}
+        self.routes = Routes(store, timings, self._urls)
         self._closed = threading.Event()
         self._paused = False
         self._monitor = threading.Thread(target=self._watch, daemon=True, name="eb-monitor")
@@ -54,10 +53,10 @@ class Engine:
         """Goes on where the simulator's last run stopped."""
         self._runner.clean()
         with self._store.lock:
-            for cname in self._store.state.ports:
-                self.route(cname)
             for environment in list(self._store.state.there()):
-                self.balance(environment)
+                # what DNS had not heard of when the simulator ended, it has heard of now
+                self._store.state.dns[environment.cname] = environment.id
+                self.routes.open(environment)
                 if environment.operation:
                     self._schedule(environment, environment.operation.due - time.time())
                 if environment.status in ("Ready", "Updating"):
@@ -68,8 +67,7 @@ class Engine:
         self._closed.set()
         if self._monitor.is_alive():
             self._monitor.join(5)
-        for balancer in list(self._balancers.values()):
-            balancer.stop()
+        self.routes.close()
         self._runner.close()
 
     def pause(self) -> None:
@@ -184,7 +182,7 @@ class Engine:
             k[len(PROPERTIES) :]: v for k, v in options.items() if k.startswith(PROPERTIES)
         }
         try:
-            image, port = _image((version and self._bundle(version)) or b"")
+            image, port = image_of((version and self._bundle(version)) or b"")
             started = {}
             for _ in range(min(wanted, MOST_INSTANCES)):
                 number = new_id("i-0", 16, "0123456789abcdef")
@@ -249,37 +247,7 @@ class Engine:
             for one in (environment, other):
                 self._say(one, f"Completed swapping CNAMEs for environments {names}.")
                 self._settle(one)
-        timer = threading.Timer(self._timings.dns, self._publish, [environment.id, other.id])
-        timer.daemon = True
-        timer.start()
-
-    def _publish(self, *environment_ids: str) -> None:
-        with self._store.lock:
-            for number in environment_ids:
-                environment = self._store.state.environments[number]
-                if environment.status != "Terminated":
-                    self._store.state.dns[environment.cname] = number
-            self._store.save()
-
-    def route(self, cname: str) -> int:
-        """The loopback port of a public name. The caller holds the lock."""
-        if cname not in self._balancers:
-            balancer = Balancer(
-                lambda: self._urls(self._store.state.dns.get(cname, "")),
-                port=self._store.state.ports.get(cname, 0),
-            )
-            self._balancers[cname] = balancer
-            self._store.state.ports[cname] = balancer.port
-        return self._store.state.ports[cname]
-
-    def balance(self, environment: Environment) -> None:
-        """Gives an environment its own address and its name. The caller holds the lock."""
-        number = environment.id
-        if number not in self._balancers:
-            self._balancers[number] = Balancer(lambda: self._urls(number), port=environment.port)
-            environment.port = self._balancers[number].port
-        self._store.state.dns.setdefault(environment.cname, number)
-        self.route(environment.cname)
+        self.routes.publish_later(environment.id, other.id)
 
     def _urls(self, environment_id: str) -> list[str]:
         instances = self._running.get(environment_id, {})
@@ -295,12 +263,7 @@ class Engine:
             environment.status, environment.color, environment.health = "Terminated", "Grey", ""
             environment.instances, environment.causes, environment.operation = {}, [], None
             environment.updated = time.time()
-            dns = self._store.state.dns
-            for cname in [name for name, number in dns.items() if number == environment.id]:
-                del dns[cname]
-        balancer = self._balancers.pop(environment.id, None)
-        if balancer:
-            balancer.stop()
+            self.routes.forget(environment)
 
     def _settle(self, environment: Environment) -> None:
         with self._store.lock:
@@ -377,31 +340,6 @@ COLORS = {
     "NoData": "Grey",
     "Suspended": "Grey",
 }
-
-
-def _image(bundle: bytes) -> tuple[str, int]:
-    """Image and port out of a source bundle's Dockerrun.aws.json, version 1."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
-            run = json.loads(archive.read("Dockerrun.aws.json"))
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise ValueError(f"Unable to read Dockerrun.aws.json: {error}") from error
-    if str(run.get("AWSEBDockerrunVersion")) != "1" or "Name" not in run.get("Image", {}):
-        raise ValueError("Dockerrun.aws.json: Image.Name missing, or not version 1")
-    if not run.get("Ports"):
-        raise ValueError("Dockerrun.aws.json: Ports missing")
-    return run["Image"]["Name"], int(run["Ports"][0]["ContainerPort"])
-
-
-def valid_bundle(bundle: bytes | None) -> str | None:
-    """Why a source bundle can't be processed."""
-    if bundle is None:
-        return "Unable to download the source bundle from S3"
-    try:
-        _image(bundle)
-    except ValueError as error:
-        return str(error)
-    return None
 
 
 def storage_bucket(region: str) -> str:

@@ -58,6 +58,12 @@ def properties(release: Release) -> dict[str, str]:
     return {**made, "PYM_ENV": "live", "PYM_RELEASE": release.id, "PORT": str(PORT)}
 
 
+def architecture(instance_type: str) -> str:
+    """Graviton families have a g after their generation (t4g, m7gd); the first of them was a1."""
+    family = instance_type.partition(".")[0]
+    return "arm64" if re.fullmatch(r"a1|[a-z]+\d+g[a-z]*", family) else "x86_64"
+
+
 def complaints(settings: Settings, release: Release) -> Iterator[Problem]:
     """What Elastic Beanstalk could not do with these settings."""
     values = properties(release)
@@ -68,6 +74,15 @@ def complaints(settings: Settings, release: Release) -> Iterator[Problem]:
             text=f"the container's environment takes {size} bytes; Elastic Beanstalk carries "
             f"{PROPERTIES_LIMIT} at most",
             hint=f"the largest is {largest}: keep it in AWS Secrets Manager and read it from there",
+        )
+    platform = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}[
+        architecture(settings.aws_instance_type)
+    ]
+    if not any(p.startswith(platform) for p in settings.platforms):
+        yield Problem(
+            text=f"servers of type {settings.aws_instance_type} run {platform}, the image is made "
+            f"for {', '.join(settings.platforms)}",
+            hint=f"add {platform} to `platforms`, or choose another aws_instance_type",
         )
     if settings.aws_cert_arn and settings.aws_load_balancer == "network":
         yield Problem(
@@ -93,7 +108,13 @@ def _platform(settings: Settings) -> Iterator[tuple[str, Mapping[str, str]]]:
             "DisableIMDSv1": "true",
         },
     )
-    yield "aws:ec2:instances", {"InstanceTypes": settings.aws_instance_type}
+    yield (
+        "aws:ec2:instances",
+        {
+            "InstanceTypes": settings.aws_instance_type,
+            "SupportedArchitectures": architecture(settings.aws_instance_type),
+        },
+    )
     yield (
         "aws:autoscaling:asg",
         {"MinSize": str(settings.aws_hosts_min), "MaxSize": str(settings.aws_hosts_max)},

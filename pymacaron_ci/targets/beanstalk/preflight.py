@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -13,7 +13,7 @@ from pymacaron_ci.config import Config
 from pymacaron_ci.errors import DeployError
 from pymacaron_ci.model import Problem, Release
 from pymacaron_ci.targets.aws import Aws, AwsRefused
-from pymacaron_ci.targets.beanstalk import option_settings
+from pymacaron_ci.targets.beanstalk import judging, option_settings
 from pymacaron_ci.targets.beanstalk.bundle import Login
 from pymacaron_ci.targets.beanstalk.cloud import EB
 
@@ -34,6 +34,13 @@ class Found:
     login: Login | None
     notes: tuple[str, ...]
     now: datetime
+
+    def role_arn(self, name: str) -> str:
+        """A role's ARN, which stands in the caller's partition (aws, aws-cn, aws-us-gov)."""
+        partition = self.caller.split(":")[1]
+        return (
+            name if name.startswith("arn:") else f"arn:{partition}:iam::{self.account}:role/{name}"
+        )
 
 
 class Preflight:
@@ -66,7 +73,7 @@ class Preflight:
         ):
             self._ask(check)
         if self._denied:
-            self._problems.append(_missing_rights(self._denied))
+            self._problems.append(judging.missing_rights(self._denied))
         if self._problems:
             raise DeployError(problems=self._problems)
         date = identity["ResponseMetadata"]["HTTPHeaders"].get("date", "")
@@ -195,7 +202,7 @@ class Preflight:
                 f"there is no certificate {arn} (aws_cert_arn)", "see: aws acm list-certificates"
             )
             return
-        self._problems += certificate_problems(answer["Certificate"], self._host)
+        self._problems += judging.certificate_problems(answer["Certificate"], self._host)
 
     def _platform(self) -> str:
         branch, pinned = self._settings.aws_platform_branch, self._settings.aws_platform_version
@@ -211,7 +218,7 @@ class Preflight:
             if not answer.get("NextToken"):
                 break
             token = {"NextToken": answer["NextToken"]}
-        chosen = choose_platform(found, pinned)
+        chosen = judging.choose_platform(found, pinned)
         if chosen is None:
             versions = ", ".join(sorted(p["PlatformVersion"] for p in found)) or "none"
             self._wrong(
@@ -239,7 +246,7 @@ class Preflight:
         if answer is None:
             self._notes.append(f"no log-in for {registry} in {where}: the image must be public")
             return None
-        problem = login_problem(answer["Body"].read(), registry)
+        problem = judging.login_problem(answer["Body"].read(), registry)
         if problem:
             self._wrong(f"{where} {problem}", "make it with: docker login")
         return Login(bucket=bucket, key=LOGIN_KEY)
@@ -291,96 +298,9 @@ class Preflight:
             if described is None:
                 self._wrong(f"the platform has no option setting {where}", "report this")
                 continue
-            problem = option_problem(described, option.value)
+            problem = judging.option_problem(described, option.value)
             if problem:
                 self._wrong(f"{where} = {option.value}: {problem}", "see the aws_ settings")
-
-
-def choose_platform(
-    platforms: list[dict[str, Any]], pinned: str | None
-) -> Mapping[str, Any] | None:
-    """The pinned version, else the recommended one, else the newest; compared as numbers."""
-    if pinned:
-        return next((p for p in platforms if p["PlatformVersion"] == pinned), None)
-    ordered = sorted(
-        platforms, key=lambda p: [int(n) for n in p["PlatformVersion"].split(".") if n.isdigit()]
-    )
-    best = [p for p in ordered if p.get("PlatformLifecycleState", "").lower() == "recommended"]
-    return next(reversed(best or ordered), None)
-
-
-def certificate_problems(certificate: Mapping[str, Any], host: str) -> Iterator[Problem]:
-    status = certificate.get("Status")
-    if status != "ISSUED":
-        yield Problem(
-            text=f"the certificate (aws_cert_arn) is {status}, not ISSUED",
-            hint="add the DNS record that ACM asks for"
-            if status == "PENDING_VALIDATION"
-            else "request another one",
-        )
-        return
-    until = certificate.get("NotAfter")
-    if until and until <= datetime.now(until.tzinfo):
-        yield Problem(text=f"the certificate (aws_cert_arn) expired on {until:%Y-%m-%d}")
-    covered = certificate.get("SubjectAlternativeNames") or [certificate.get("DomainName", "")]
-    if host and not any(covers(name, host) for name in covered):
-        yield Problem(
-            text=f"the certificate (aws_cert_arn) covers {', '.join(covered)}, not {host} of "
-            "live_url",
-            hint="request one for that host, or correct live_url",
-        )
-
-
-def covers(name: str, host: str) -> bool:
-    """RFC 6125: a star stands for exactly one label, the first."""
-    name, host = name.lower(), host.lower()
-    return name == host or (name.startswith("*.") and host.partition(".")[2] == name[2:])
-
-
-def login_problem(data: bytes, registry: str) -> str | None:
-    """What is wrong with a Docker log-in file; its content is never repeated."""
-    try:
-        value = json.loads(data)
-        auths = value.get("auths", value)
-        hosts = [urlsplit(h if "//" in h else f"//{h}").hostname or "" for h in auths]
-    except (ValueError, AttributeError, TypeError):
-        return "is not a Docker log-in file (JSON)"
-    wanted = registry.partition(":")[0]
-    aliases = {wanted, "index.docker.io"} if wanted == "docker.io" else {wanted}
-    if not aliases & set(hosts):
-        return (
-            f"has no log-in for {registry}, but for {', '.join(filter(None, hosts)) or 'nothing'}"
-        )
-    return None
-
-
-def option_problem(described: Mapping[str, Any], value: str) -> str | None:
-    allowed = described.get("ValueOptions")
-    if allowed and described.get("ValueType", "Scalar") == "Scalar" and value not in allowed:
-        return f"it must be one of {', '.join(allowed)}"
-    least, most = described.get("MinValue"), described.get("MaxValue")
-    if value.isdigit():
-        if least is not None and int(value) < least:
-            return f"it must be {least} at least"
-        if most is not None and int(value) > most:
-            return f"it must be {most} at most"
-    length = described.get("MaxLength")
-    if length and len(value) > length:
-        return f"it has {len(value)} characters, {length} are allowed"
-    return None
-
-
-def _missing_rights(denied: list[str]) -> Problem:
-    actions = sorted({_IAM_ACTIONS.get(d, d) for d in denied})
-    statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    return Problem(
-        text=f"the credentials lack rights: {', '.join(actions)}",
-        hint=f"add this policy to them: {policy}",
-    )
-
-
-_IAM_ACTIONS = {"s3:HeadBucket": "s3:ListBucket", "s3:HeadObject": "s3:GetObject"}
 
 
 def _http_date(text: str) -> datetime:

@@ -56,15 +56,13 @@ class Publisher:
             return
         rule = {"Enabled": True, "MaxCount": _KEPT_VERSIONS, "DeleteSourceFromS3": False}
         lifecycle = {"ServiceRole": role, "VersionLifecycleConfig": {"MaxCountRule": rule}}
-        if not role.startswith("arn:"):
-            lifecycle = {}  # it takes nothing but an ARN
         try:
             self._cloud.call(
                 "create_application",
                 ApplicationName=self._application,
                 Description=f"{self._service}, deployed by pymacaron-ci",
                 Tags=names.tag_list({names.SERVICE: self._service}),
-                **({"ResourceLifecycleConfig": lifecycle} if lifecycle else {}),
+                ResourceLifecycleConfig=lifecycle,
             )
         except AwsRefused as refused:
             if "already exists" not in refused.message:

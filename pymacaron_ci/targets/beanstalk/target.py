@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from pymacaron_ci.config import Config
 from pymacaron_ci.errors import DeployError, OutOfTime
@@ -187,7 +188,7 @@ class Beanstalk:
                 self._settings.docker_bucket,
                 self._found.account,
                 self._found.login,
-                self._settings.aws_service_role,
+                self._found.role_arn(self._settings.aws_service_role),
             )
         return self._published
 
@@ -274,8 +275,10 @@ class Beanstalk:
                     step.cname, to=step.live, taken_from=step.candidate, doubtful=not change.undo
                 )
                 former = self._cloud.environment(step.live)
-                if former:
-                    self._wait_until_it_leads(step.cname, former)
+                # The names are swapped back; what this machine's DNS keeps is no failure of it.
+                with suppress(OutOfTime):
+                    if former:
+                        self._wait_until_it_leads(step.cname, former)
             case CreateEnvironment() as step:
                 found = self._cloud.tagged(step.name)
                 ours = found is not None and found.tags.get(tags.RELEASE) == step.release

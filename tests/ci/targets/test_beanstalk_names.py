@@ -156,6 +156,8 @@ def test_the_number_of_servers_is_what_the_file_says() -> None:
     ("values", "environment", "told"),
     [
         ({}, {"BIG": "x" * 4096}, "4096 at most"),
+        ({"aws_instance_type": "t4g.small"}, {}, "run linux/arm64, the image is made for"),
+        ({"platforms": ("linux/arm64",)}, {}, "run linux/amd64, the image is made for"),
         (
             {"aws_load_balancer": "network", "aws_cert_arn": "arn:aws:acm:a:b:certificate/c"},
             {},
@@ -169,3 +171,21 @@ def test_what_elastic_beanstalk_could_not_do_is_told_before(
     wanted = release(1, environment=environment)
     problems = list(option_settings.complaints(settings(**values), wanted))
     assert [p for p in problems if told in p.text], problems
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "expected"),
+    [
+        ("t2.micro", "x86_64"),
+        ("t3.micro", "x86_64"),
+        ("g5.xlarge", "x86_64"),
+        ("g4dn.xlarge", "x86_64"),
+        ("c6i.large", "x86_64"),
+        ("t4g.nano", "arm64"),
+        ("m7gd.large", "arm64"),
+        ("c7gn.large", "arm64"),
+        ("a1.medium", "arm64"),
+    ],
+)
+def test_the_kind_of_server_tells_its_architecture(instance_type: str, expected: str) -> None:
+    assert option_settings.architecture(instance_type) == expected

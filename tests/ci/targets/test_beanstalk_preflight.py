@@ -14,7 +14,7 @@ import pytest
 from pymacaron_ci.errors import DeployError
 from pymacaron_ci.simulator.beanstalk_names import set_account
 from pymacaron_ci.simulator.beanstalk_server import BeanstalkServer
-from pymacaron_ci.targets.beanstalk import preflight
+from pymacaron_ci.targets.beanstalk import judging
 from tests.ci.simulator.beanstalk_world import beanstalk, client
 from tests.ci.targets.beanstalk_deploys import Deploys, release
 
@@ -159,7 +159,7 @@ def test_a_log_in_for_another_registry_is_told_without_its_content(
 def test_a_docker_log_in_file_is_read_in_both_of_its_forms(
     data: bytes, registry: str, told: str | None
 ) -> None:
-    found = preflight.login_problem(data, registry)
+    found = judging.login_problem(data, registry)
     assert found is None if told is None else told in (found or "")
 
 
@@ -175,7 +175,7 @@ def test_a_docker_log_in_file_is_read_in_both_of_its_forms(
     ],
 )
 def test_a_star_in_a_certificate_stands_for_one_label(name: str, host: str, covered: bool) -> None:
-    assert preflight.covers(name, host) is covered
+    assert judging.covers(name, host) is covered
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_the_platform_is_the_pinned_the_recommended_or_the_newest_one(
         {"PlatformVersion": v.split()[0], "PlatformLifecycleState": v.partition(" ")[2].title()}
         for v in versions
     ]
-    found = preflight.choose_platform(platforms, pinned)
+    found = judging.choose_platform(platforms, pinned)
     assert (found or {}).get("PlatformVersion") == chosen
 
 
@@ -212,7 +212,7 @@ def test_the_platform_is_the_pinned_the_recommended_or_the_newest_one(
 def test_elastic_beanstalks_own_schema_judges_option_values(
     described: dict[str, object], value: str, told: str | None
 ) -> None:
-    found = preflight.option_problem(described, value)
+    found = judging.option_problem(described, value)
     assert found is None if told is None else told in (found or "")
 
 
@@ -224,4 +224,4 @@ def test_a_good_certificate_is_no_problem() -> None:
         "DomainName": "example.com",
         "SubjectAlternativeNames": ["example.com", "*.example.com"],
     }
-    assert list(preflight.certificate_problems(good, "hello.example.com")) == []
+    assert list(judging.certificate_problems(good, "hello.example.com")) == []

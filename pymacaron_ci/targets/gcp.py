@@ -245,9 +245,10 @@ def finished(
     """
 
     def probe() -> Ready[Body] | Pending:
-        operation = session.read(api, path)
-        if held and not operation.get("done"):
+        if held:
             operation = session.read(api, f"{path}:wait", post={"timeout": f"{HELD:.0f}s"})
+        else:
+            operation = session.read(api, path)
         return Ready(operation) if operation.get("done") else Pending(f"{what}…")
 
     return wait_for(

@@ -64,7 +64,7 @@ def set_public(api: Api, name: str, public: bool) -> None:
                     hint=FORBIDDEN.hint,
                 ) from error
             return api.again(error)
-        return Pending()
+        return Ready(None)
 
     api.until(f"changing who may call {name}", attempt)
 

@@ -34,18 +34,19 @@ from pymacaron_ci.images.recipe import (
 from pymacaron_ci.model import Image, Release
 
 _LAST_LINES = 25
-_CACHE_TAG = "packages"
+# Tags that move: the packages' stage, and the last image. Only digests are deployed.
+_CACHE_TAGS = (dockerfile.PACKAGES, "latest")
 _BUILD_TIMEOUT = 1800
 
 
 class DockerBuilder:
-    """The packages' layers of the last push serve as cache for machines that start empty."""
+    """The layers of the last push serve as cache for machines that start empty."""
 
     def __init__(self, recipe: Recipe, progress: Callable[[str], None] = lambda _: None) -> None:
         self._recipe = recipe
         self._progress = progress
         self._client: docker.DockerClient | None = None
-        self._cached: Image | None = None
+        self._cached: list[Image] = []
 
     def save(self, image: Image, file: Path) -> None:
         """The image as `docker save` writes it."""
@@ -79,7 +80,7 @@ class DockerBuilder:
             self._have_base(client)
             self._write(_with_dockerfile(made, self._recipe), file)
             cache = self._pull_cache(client, release.image)
-            packages = f"{release.image.repository}:{_CACHE_TAG}"
+            packages = f"{release.image.repository}:{dockerfile.PACKAGES}"
             for target, tag in ((dockerfile.PACKAGES, packages), (None, name)):
                 self._run_build(
                     client,
@@ -90,15 +91,16 @@ class DockerBuilder:
                     target=target,
                     cache=cache,
                 )
-            self._cached = replace(release.image, tag=_CACHE_TAG)
+            client.images.get(name).tag(release.image.repository, "latest")
+            self._cached = [replace(release.image, tag=tag) for tag in _CACHE_TAGS]
         return release.image
 
     def push(self, image: Image) -> Image:
         with _foreign_errors("pushing the image"):
             client = self._engine()
             digest = self._push(client, image)
-            if self._cached:
-                self._push(client, self._cached)
+            for cached in self._cached:
+                self._push(client, cached)
         return replace(image, digest=digest)
 
     def _engine(self) -> docker.DockerClient:
@@ -121,16 +123,20 @@ class DockerBuilder:
                 ) from error
 
     def _pull_cache(self, client: docker.DockerClient, image: Image) -> list[str]:
-        cache = f"{image.repository}:{_CACHE_TAG}"
-        try:
-            client.images.get(cache)
-        except docker.errors.ImageNotFound:
+        """The images whose layers the engine may reuse: given some, it looks at no others."""
+        found = []
+        for tag in _CACHE_TAGS:
+            name = f"{image.repository}:{tag}"
             try:
-                self._pull(client, cache)
-            except docker.errors.APIError:
-                return []  # the first push, or no permission to read: slower, not wrong
-            self._progress(f"using the packages of {cache}")
-        return [cache]
+                client.images.get(name)
+            except docker.errors.ImageNotFound:
+                try:
+                    self._pull(client, name)
+                except docker.errors.APIError:
+                    continue  # the first push, or no permission to read: slower, not wrong
+                self._progress(f"using the layers of {name}")
+            found.append(name)
+        return found
 
     def _pull(self, client: docker.DockerClient, reference: str) -> None:
         repository, tag = registry.split(reference)

@@ -142,6 +142,28 @@ def test_deploy_again_break_and_look(tmp_path: Path, action: Path) -> None:
         stop_simulators(tmp_path)
 
 
+@pytest.mark.timeout(600)
+def test_the_example_is_deployed_to_each_target(tmp_path: Path, action: Path) -> None:
+    simulate = {"command": "deploy", "simulate": "true"}
+    secrets = {"HELLO_JWT_SECRET": "a-secret-that-is-long-enough-7f3a"}
+    flow = act.workflow(
+        act.use("cloudrun", inputs=simulate, secrets=tuple(secrets)),
+        act.use("beanstalk", inputs={**simulate, "environment": "aws"}, secrets=tuple(secrets)),
+    )
+    example = act.ROOT / "examples" / "helloworld"
+    workspace = act.caller(tmp_path / "ws", flow, {".gitignore": ".pymacaron/\n"}, service=example)
+    try:
+        ran = act.run(workspace, tmp_path / "home", action=action, secrets=secrets, timeout=540)
+        assert ran.status == 0, ran.log()
+        for step in ("cloudrun", "beanstalk"):
+            outputs = ran.outputs(step)
+            assert (outputs["status"], outputs["changed"]) == ("deployed", "true")
+            assert ran.annotations(step) == []
+        assert secrets["HELLO_JWT_SECRET"] not in ran.shown(secrets)
+    finally:
+        stop_simulators(tmp_path)
+
+
 def leaks(text: str) -> list[str]:
     return [trace for trace in TRACES if trace in text]
 

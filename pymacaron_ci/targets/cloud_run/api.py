@@ -74,7 +74,7 @@ class Api:
 
     def revisions(self, name: str) -> tuple[Revision, ...]:
         found: list[Revision] = []
-        query = {"pageSize": "100"}
+        query = {"pageSize": "1000"}
         while True:
             path = f"v2/{self._wanted.path(name)}/revisions"
             page = self.session.find("run", path, query=query) or {}

@@ -116,10 +116,15 @@ class Changes:
         return Made(service=service, revision=revision)
 
     def _add(self, step: AddRevision, release: Release, before: Seen) -> Made:
-        name = step.service
+        name, sent = step.service, ""
 
         def intent(service: Service) -> Patch | None:
+            nonlocal sent
             revisions = self._api.revisions(name)
+            if sent and service.candidate == sent:
+                # it arrived, whether we were told or not: never a second one in its place
+                _require_started(revisions, sent)
+                return None
             adopted = _adoptable(revisions, release)
             chosen = adopted or names.revision(name, release.id, [r.name for r in revisions])
             self._ours[name] = chosen
@@ -134,6 +139,7 @@ class Changes:
             if adopted is None:
                 fields["template"] = self._template(name, release, chosen)
                 fields["client"] = names.MANAGED_BY
+                sent = chosen
                 return Patch(fields)
             done = (
                 dict(service.traffic) == dict(shares)
@@ -302,6 +308,13 @@ class Changes:
             pinned = {n: self._api.pinned(s) for n, s in self._wanted.secrets.items()}
             self._pinned = replace(self._wanted, secrets=pinned)
         return self._pinned
+
+
+def _require_started(revisions: Sequence[Revision], name: str) -> None:
+    """Raises OperationFailed where the container did not start."""
+    for revision in revisions:
+        if revision.name == name and revision.condition.ready is False:
+            raise OperationFailed(revision.condition.message or f"{name} is not ready")
 
 
 def _adoptable(revisions: Sequence[Revision], release: Release) -> str | None:

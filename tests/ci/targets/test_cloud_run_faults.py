@@ -98,6 +98,18 @@ def test_a_fault_anywhere_costs_no_request_and_the_next_run_converges(
     assert number > 2
 
 
+def test_a_broken_container_is_tried_once_even_if_the_answer_was_lost(cloud: World) -> None:
+    for number, path in ((1, "hello-staging$"), (2, ":wait$")):
+        cloud.fail(Fault(kind="reset", acted=True, method="PATCH", path="hello-staging$"))
+        cloud.fail(Fault(kind="404", times=2, path=path if number == 2 else "never"))
+        report = cloud.deploy(release(f"{number}", BROKEN="exits"))
+        cloud.simulation.google.api.faults.clear()
+        assert report.status == "undone", report
+        assert "is not ready" in report.problems[0].text or "startup" in report.problems[0].text
+        assert len(cloud.revisions("hello-staging")) == 1 + number
+        assert cloud.answers("hello-staging") == release("0").id
+
+
 @pytest.mark.parametrize(("acted", "first"), [(False, 3), (True, 9)])
 def test_a_killed_run_is_finished_by_the_next(cloud: World, acted: bool, first: int) -> None:
     number, at = 1, first

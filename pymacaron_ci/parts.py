@@ -102,6 +102,7 @@ def prepare(inputs: Inputs, *, all_secrets: bool = True) -> Prepared:
         inputs.folder,
         inputs.environ,
         warn=lambda text: inputs.reporter.warn(Problem(text=text, severity="warning")),
+        links=config.settings.include_links,
     )
     if inputs.version:
         found = replace(found, version=inputs.version)

@@ -7,7 +7,7 @@ import os
 import re
 import stat
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,6 +18,7 @@ from pymacaron_ci.model import Source
 
 _KEPT = ("PATH", "HOME", "TMPDIR", "XDG_CONFIG_HOME", "USERPROFILE", "SYSTEMROOT")
 _TIMEOUT = 60
+_TOP = ("rev-parse", "--show-toplevel")
 _MAY_FAIL = ("log", "rev-parse", "remote")  # there: no commit yet, no remote
 # What lies in a folder without git but is nobody's source.
 _IGNORED_FOLDERS = {
@@ -36,13 +37,23 @@ class Files:
 
 
 def read(
-    folder: Path, environ: Mapping[str, str], warn: Callable[[str], None] = lambda _: None
+    folder: Path,
+    environ: Mapping[str, str],
+    warn: Callable[[str], None] = lambda _: None,
+    links: Sequence[str] = (),
 ) -> Source:
-    """The source that `folder` holds. `warn` is told what is not as in the commit."""
+    """The source that `folder` holds, and the folders that its symbolic `links` lead to.
+
+    `warn` is told what is not as in the commit.
+    """
     git = Git(folder, environ)
+    linked = sorted({(folder / link).resolve() for link in links if (folder / link).is_dir()})
+    top = git.run(*_TOP)
+    ours = [path for path in linked if Git(path, environ).run(*_TOP) == top]
+    foreign = [path for path in linked if path not in ours]  # no commit of ours tells of them
     commit = git.run("log", "-1", "--no-show-signature", "--format=%H %ct", "HEAD")
     if not commit:
-        content = _content_hash(folder, files(folder, environ))
+        content = _content_hash([folder, *linked], environ)
         reason = git.absence or "git has no commit here"
         warn(f"{reason}: the release is named after its files' content")
         name = f"files-{content}"
@@ -52,12 +63,18 @@ def read(
     day = datetime.fromtimestamp(created, timezone.utc).strftime("%y%m%d-%H%M")
     version = f"{day}-{sha[:7]}"
     changed, untracked = _changes(git)
+    for path in ours:
+        changed += _changes(Git(path, environ))[0]
+    if foreign:
+        version += f"-with-{_content_hash(foreign, environ)}"
+        sha += version[version.index("-with-") :]
+        warn(f"not in this repository: {_some([str(path) for path in foreign])}")
     if untracked:
         warn(f"git does not track {_some(untracked)}: not in the image")
     if not changed:
         return Source(revision=sha, version=version, created=created, url=_url(git))
     warn(f"not as committed: {_some(changed)}; the release is not the commit {sha[:7]}")
-    suffix = f"-dirty-{_content_hash(folder, files(folder, environ))}"
+    suffix = f"-dirty-{_content_hash([folder, *linked], environ)}"
     return Source(
         revision=sha + suffix,
         version=version + suffix,
@@ -166,24 +183,29 @@ def _some(paths: list[str], most: int = 3) -> str:
     return f"{shown} and {len(paths) - most} more" if len(paths) > most else shown
 
 
-def _content_hash(folder: Path, listed: Files) -> str:
+def _content_hash(folders: Sequence[Path], environ: Mapping[str, str]) -> str:
     digest = hashlib.sha256()
-    for path in listed.paths:
-        file = folder / path
-        status = file.lstat()
-        if stat.S_ISLNK(status.st_mode):
-            kind, content = b"link", os.fsencode(os.readlink(file))  # noqa: PTH115  (bytes as they are)
-        elif stat.S_ISREG(status.st_mode):
-            kind = b"program" if status.st_mode & 0o100 else b"file"
-            try:
-                content = file.read_bytes()
-            except OSError as error:
-                raise BuildError(f"{file} can't be read: {error.strerror}") from error
-        else:
-            continue
-        for part in (os.fsencode(path), kind, hashlib.sha256(content).digest()):
-            digest.update(len(part).to_bytes(4, "big") + part)
+    for folder in folders:
+        for path in files(folder, environ).paths:
+            found = _content(folder / path)
+            for part in (os.fsencode(path), *found) if found else ():
+                digest.update(len(part).to_bytes(4, "big") + part)
     return digest.hexdigest()[:12]
+
+
+def _content(file: Path) -> tuple[bytes, bytes] | None:
+    """(kind, digest); None for what is neither a file nor a link."""
+    status = file.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        return b"link", os.fsencode(os.readlink(file))  # noqa: PTH115  (bytes as they are)
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise BuildError(f"{file} can't be read: {error.strerror}") from error
+    kind = b"program" if status.st_mode & 0o100 else b"file"
+    return kind, hashlib.sha256(content).digest()
 
 
 def _walk(folder: Path) -> Iterator[str]:

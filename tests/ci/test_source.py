@@ -66,6 +66,26 @@ def test_a_service_in_a_subfolder_is_dirty_only_by_its_own_files(tmp_path: Path)
     assert source.files(tmp_path / "api", ENVIRON).paths == ("server.py",)
 
 
+def test_what_lies_behind_a_link_belongs_to_the_release(tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    sha = commit(repository, {"api/server.py": "", "common/lib.py": ""})
+    commit(tmp_path / "elsewhere", {"other.py": ""})
+    (repository / "api" / "common").symlink_to("../common")
+    (repository / "api" / "other").symlink_to(tmp_path / "elsewhere")
+    sha = commit(repository, {})
+    api = repository / "api"
+    assert source.read(api, ENVIRON, links=["common"]).revision == sha
+    warnings: list[str] = []
+    foreign = source.read(api, ENVIRON, warnings.append, links=["common", "other"])
+    assert foreign.version.startswith(f"{VERSION}-{sha[:7]}-with-")
+    assert "elsewhere" in warnings[0]
+    write(tmp_path, {"elsewhere/other.py": "changed"})
+    assert source.read(api, ENVIRON, links=["other"]).version != foreign.version
+    write(repository, {"common/lib.py": "changed"})
+    assert source.read(api, ENVIRON, links=["common"]).dirty
+    assert not source.read(api, ENVIRON).dirty
+
+
 def test_shallow_clones_worktrees_and_detached_heads_tell_the_same(tmp_path: Path) -> None:
     origin = tmp_path / "origin"
     commit(origin)

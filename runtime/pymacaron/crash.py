@@ -233,12 +233,13 @@ class ErrorHandling:
 
 
 def redacted_answer(body: Mapping[str, object]) -> Body:
-    """An answer's body in which no known secret value stands."""
+    """An answer's body as JSON can hold it, in which no known secret value stands."""
     clean = {k: redactor.text(v) if isinstance(v, str) else v for k, v in body.items()}
-    nested = any(isinstance(v, dict | list) for v in clean.values())
-    if nested and redactor.shows_secret(json.dumps(clean, ensure_ascii=False)):
-        return redacted(clean)
-    return clean
+    try:
+        harmless = not redactor.shows_secret(json.dumps(clean, ensure_ascii=False))
+    except (TypeError, ValueError, RecursionError):
+        harmless = False
+    return clean if harmless else redacted(clean)
 
 
 def crash_handler(f: F) -> F:

@@ -60,7 +60,7 @@ class PyMacaronException(Exception):
         if self.error_id:
             body["error_id"] = self.error_id
         if self.error_caught is not None:
-            body["error_caught"] = repr(self.error_caught)
+            body["error_caught"] = _shown(self.error_caught)
         return body
 
     def jsonify(self) -> Response:
@@ -74,6 +74,13 @@ class PyMacaronException(Exception):
     def http_reply(self) -> Response:
         """The 1.x name of `jsonify`."""
         return self.jsonify()
+
+
+def _shown(thing: object) -> str:
+    try:
+        return repr(thing)
+    except Exception:  # noqa: BLE001  (a broken __repr__ is the application's)
+        return type(thing).__name__
 
 
 class InternalValidationError(PyMacaronException):

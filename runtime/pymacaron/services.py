@@ -125,6 +125,8 @@ def _add_headers(
     headers.extend([pair for pair in ours if pair[0].lower() not in names])
     if "x-request-id" not in names:
         headers.append((REQUEST_ID, info.id))
+    if "HTTP_ORIGIN" in environ and "access-control-expose-headers" not in names:
+        headers.append(("Access-Control-Expose-Headers", f"{REQUEST_ID}, {FRESH_TOKEN}"))
     schemes = (environ.get("wsgi.url_scheme"), environ.get("HTTP_X_FORWARDED_PROTO"))
     if "https" in schemes and STRICT_TRANSPORT[0].lower() not in names:
         headers.append(STRICT_TRANSPORT)

@@ -609,3 +609,31 @@ def test_the_2_x_names_report_a_call_outside_of_any_operation(box: Box) -> None:
     data: dict[str, object] = {}
     crash.populate_error_report(data)
     assert {"user", "server", "is_ec2_instance"} <= set(data)
+
+
+class Shy:
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+class Odd(PyMacaronException):
+    code = "ODD"
+    status = 409
+
+    def to_dict(self) -> dict[str, object]:
+        return {**super().to_dict(), "when": datetime(2020, 1, 1), "set": {1}}
+
+
+def test_an_error_that_is_hard_to_show_keeps_its_status_and_code(box: Box) -> None:
+    handling = ErrorHandling(error_reporter=box)
+    status, body = handling.answer(InvalidParameterError("no").caught(Shy()))
+    assert (status, body["error"], body["error_caught"]) == (400, "INVALID_PARAMETER", "Shy")
+    status, body = handling.answer(Odd("no"))
+    assert (status, body["error"], body["when"]) == (409, "ODD", "2020-01-01 00:00:00")
+    json.dumps(body)
+
+
+def test_a_page_of_another_origin_may_read_our_headers(client: FlaskClient) -> None:
+    headers = client.get("/ok", headers={"Origin": "https://app.example.com"}).headers
+    assert headers["Access-Control-Expose-Headers"] == "X-Request-ID, X-Renewed-Token"
+    assert "Access-Control-Expose-Headers" not in client.get("/ok").headers

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pymacaron_ci.errors import DeployError, OutOfTime
 from pymacaron_ci.model import Verdict
@@ -17,6 +18,7 @@ _ORDER = ("Ok", "Info", "Warning")
 _SICK = ("Warning", "Degraded", "Severe", "Suspended")
 _STEADY = 2
 _LINES = 40
+_TRACE = 6
 
 # What the events and logs of failing environments say, and what it means.
 CAUSES = (
@@ -118,7 +120,29 @@ class Proof:
             raise ValueError("its address is no URL")
         with urllib.request.urlopen(url, timeout=20) as answer:  # noqa: S310 (checked above)
             lines = answer.read(2_000_000).decode("utf-8", "replace").splitlines()
-        yield from (f"log: {line}" for line in lines[-_LINES:] if line.strip())
+        yield from (f"log: {line}" for line in readable(lines)[-_LINES:])
+
+
+def readable(lines: Iterable[str]) -> list[str]:
+    """Log lines for people: the runtime's JSON records as text, and what repeats itself once."""
+    seen: dict[str, None] = {}
+    for line in lines:
+        for text in _texts(line):
+            if text.strip("- "):
+                seen.setdefault(text)
+    return list(seen)
+
+
+def _texts(line: str) -> list[str]:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return [line]
+    if not isinstance(record, dict) or "message" not in record:
+        return [line]
+    told = f"{record.get('severity', '')} {record['message']}".strip()
+    trace = str(record.get("exception") or "").splitlines()
+    return [told, *trace[-_TRACE:]]
 
 
 def cause(*texts: str) -> str | None:

@@ -12,14 +12,18 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pymacaron_ci import installer
-from pymacaron_ci.errors import BuildError, ConfigError, Failure
+from pymacaron_ci.errors import BuildError, ConfigError, Failure, SecretsError
 from pymacaron_ci.github import context, inputs
 from pymacaron_ci.github.commands import Commands, Log
 from pymacaron_ci.github.files import append_outputs, outputs
 from pymacaron_ci.model import Report
 from pymacaron_ci.oidc import stored_keys
+
+if TYPE_CHECKING:  # it needs what core.txt installs
+    from pymacaron_ci.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = ROOT / "action" / "requirements"
@@ -94,10 +98,24 @@ def run(step: Step) -> int:
     if not given.simulate:
         for problem in stored_keys(step.environ, loaded.target, given.login):
             step.commands.annotate(problem)
-    python = step.install(LOCKS[loaded.target], over=core)
+    python = core
+    if choice.command in ("status", "rollback") or has_secrets(loaded, step.environ):
+        python = step.install(LOCKS[loaded.target], over=core)
     report = step.temp / "pymacaron-ci" / f"report-{os.getpid()}.json"
     arguments = inputs.arguments(given, choice.command, report=str(report))
     return become(python, arguments, step.environ)
+
+
+def has_secrets(loaded: Config, environ: Mapping[str, str]) -> bool:
+    """Without them the tool stops before it needs an SDK, and tells each that is missing."""
+    from pymacaron_ci import env_secrets
+
+    try:
+        given = inputs.take_secrets(dict(environ), loaded.secret_names)
+        env_secrets.resolve(loaded, given.values)
+    except SecretsError:
+        return False
+    return True
 
 
 def become(python: Path, arguments: list[str], environ: Mapping[str, str]) -> int:

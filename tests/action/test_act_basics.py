@@ -87,7 +87,7 @@ def test_a_missing_secret_is_told_on_its_line(tmp_path: Path, action: Path) -> N
     assert ran.exit_status("deploy") == 3
     assert ran.outputs("deploy")["status"] == "failed"
     assert ran.result("deploy") == "failure"
-    assert not (workspace / ".pymacaron" / "simulator").exists()
+    assert "gcp.txt" not in ran.log()
 
 
 def test_a_wrong_input_is_told_before_anything_is_read(tmp_path: Path, action: Path) -> None:

@@ -68,6 +68,22 @@ def test_the_commands_that_action_yml_names_are_those_the_code_knows() -> None:
     assert tuple(re.findall(r"[a-z-]+", described.replace(" or ", " "))) == inputs.COMMANDS
 
 
+OLD = sorted(Path.home().glob(".pyenv/versions/3.[6-9].*/bin/python3"))
+
+
+@pytest.mark.skipif(not OLD, reason="no Python older than 3.10 is installed")
+def test_an_older_python_is_refused_in_words() -> None:
+    done = subprocess.run(
+        [str(OLD[0]), "-I", str(ROOT / "action" / "main.py")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert done.stdout.startswith("::error::the runner's python3 is 3.")
+    assert done.stderr == ""
+
+
 def test_the_way_in_runs_on_any_python_far_enough_to_say_so() -> None:
     """Every line of main.py that comes before the version check must be old Python."""
     import ast

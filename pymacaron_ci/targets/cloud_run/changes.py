@@ -160,7 +160,6 @@ class Changes:
     def _shift(self, step: ShiftTraffic, release: Release, before: Seen) -> Made:
         name = step.service
         revision = self._revision_of(name, release)
-        self._ours[name] = revision
         shares = planning.split(before.stable or {}, revision, step.percent)
 
         def intent(service: Service) -> Patch | None:
@@ -218,7 +217,8 @@ class Changes:
         What somebody else has begun, or sent elsewhere, in the meantime stays as it is.
         """
         service = self._api.service(name)
-        if service is None or not (always or service.candidate == self._ours.get(name, "")):
+        mine = self._ours.get(name, "")
+        if service is None or not (always or service.candidate == mine):
             return service
         if before.stable is None:
             if Seen(service=service, revisions=self._api.revisions(name)).ours_alone:
@@ -226,13 +226,15 @@ class Changes:
             return None
 
         def intent(service: Service) -> Patch | None:
-            ours = always or service.candidate in service.traffic
-            shares = (before.stable or {}) if ours else service.traffic
+            if not always and service.candidate != mine:
+                return None
+            served = always or service.candidate in service.traffic
+            shares = (before.stable or {}) if served else service.traffic
             done = (
                 dict(service.traffic) == dict(shares)
                 and not service.our_tags
                 and service.candidate is None
-                and not (always and service.follows_latest)
+                and not service.follows_latest
             )
             if done:
                 return None
@@ -274,6 +276,9 @@ class Changes:
         return service
 
     def _revision_of(self, name: str, release: Release) -> str:
+        """The one that this run added; in a run that found it there, the newest that works."""
+        if name in self._ours:
+            return self._ours[name]
         found = of_release(self._api.revisions(name), release.id)
         works = [r.name for r in found if r.condition.ready is not False]
         if not works:

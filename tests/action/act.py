@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -191,15 +192,18 @@ def run(
         command += ["--env", f"{name}={value}"]
     child = {k: v for k, v in os.environ.items() if k in _KEPT or k.startswith("PIP_")}
     child |= {"XDG_CONFIG_HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
-    done = subprocess.run(
-        command,
-        cwd=workspace,
-        env=child,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=timeout,
-    )
+    try:
+        done = subprocess.run(
+            command,
+            cwd=workspace,
+            env=child,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=timeout,
+        )
+    finally:
+        end_leftovers(home)
     records = []
     for line in done.stdout.splitlines():
         try:
@@ -207,6 +211,19 @@ def run(
         except ValueError:
             continue
     return Ran(done.returncode, tuple(records), done.stderr)
+
+
+def end_leftovers(folder: Path) -> None:
+    """Ends what a job left running below a folder: GitHub's runner does so, act doesn't."""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            line = (entry / "cmdline").read_bytes()
+            if b"pymacaron_ci.simulator" in line and os.fsencode(folder) in line:
+                os.kill(int(entry.name), signal.SIGTERM)
+        except OSError:
+            continue  # it ended meanwhile
 
 
 def workflow(*steps: str, on: str = "push") -> str:

@@ -17,7 +17,6 @@ import yaml
 
 from tests.action import act, vault
 from tests.action.runner import read_outputs
-from tests.action.test_act_deploy import stop_simulators
 
 STEP = yaml.safe_load((act.ROOT / "action.yml").read_text(encoding="utf-8"))["runs"]["steps"][0]
 SLOW_TEST = """\
@@ -124,5 +123,5 @@ def test_in_the_middle_of_a_deployment_the_tool_stops_and_says_so(
         assert (outputs["status"], outputs["changed"]) == ("stopped", "false")
         assert Path(outputs["report"]).exists()
     finally:
-        stop_simulators(tmp_path)
+        act.end_leftovers(tmp_path)
         shutil.rmtree(service, ignore_errors=True)

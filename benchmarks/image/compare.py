@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_BRIDGE = "pymacaron0"
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "helloworld"
 
@@ -54,7 +55,10 @@ def engine(folder: Path) -> Iterator[dict[str, str]]:
     socket = folder / "docker.sock"
     command = ["dockerd", "--host", f"unix://{socket}", "--data-root", str(folder / "data")]
     command += ["--exec-root", str(folder / "exec"), "--pidfile", str(folder / "pid")]
-    command += ["--bridge=none", "--iptables=false"]
+    # A bridge of its own: an engine without any removes docker0, which may be another engine's.
+    command += [f"--bridge={_BRIDGE}", "--iptables=false"]
+    run(["ip", "link", "add", _BRIDGE, "type", "bridge"])
+    run(["ip", "address", "add", "172.30.77.1/24", "dev", _BRIDGE])
     environ = {**os.environ, "DOCKER_HOST": f"unix://{socket}", "DOCKER_BUILDKIT": "0"}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -68,6 +72,7 @@ def engine(folder: Path) -> Iterator[dict[str, str]]:
         finally:
             process.terminate()
             process.wait(60)
+            run(["ip", "link", "delete", _BRIDGE])
             # It leaves its network namespace mounted.
             subprocess.run(["umount", str(folder / "exec/netns/default")], capture_output=True)
 

@@ -20,6 +20,7 @@ from requests.exceptions import RequestException
 from pymacaron_ci import context, dockerfile
 from pymacaron_ci.errors import BuildError
 from pymacaron_ci.images import logins, registry
+from pymacaron_ci.images.docker_errors import build_error, push_error
 from pymacaron_ci.images.recipe import (
     HOME,
     PORT,
@@ -33,7 +34,6 @@ from pymacaron_ci.images.recipe import (
 )
 from pymacaron_ci.model import Image, Release
 
-_LAST_LINES = 25
 # Tags that move: the packages' stage, and the last image. Only digests are deployed.
 _CACHE_TAGS = (dockerfile.PACKAGES, "latest")
 _BUILD_TIMEOUT = 1800
@@ -176,7 +176,7 @@ class DockerBuilder:
                 self._progress(text)
             lines += text.splitlines()
             if "error" in message:
-                raise _build_error(str(message["error"]), lines)
+                raise build_error(str(message["error"]), lines)
 
     def _push(self, client: docker.DockerClient, image: Image) -> str:
         digest, layers, sent = "", set(), set()
@@ -190,7 +190,7 @@ class DockerBuilder:
         )
         for message in answers:
             if "error" in message:
-                raise _push_error(str(message["error"]), image, login)
+                raise push_error(str(message["error"]), image, login)
             if message.get("id") and message.get("status") == "Preparing":
                 layers.add(message["id"])
             if message.get("status") == "Pushed":
@@ -279,51 +279,12 @@ def _auth(login: logins.Login) -> dict[str, str]:
     return {"username": login.user, "password": login.password}
 
 
-def _build_error(text: str, lines: list[str]) -> BuildError:
-    hint = None
-    if "no space left on device" in "\n".join([text, *lines]):
-        return BuildError("the disk of the Docker engine is full", hint="docker system prune")
-    if "returned a non-zero code: 137" in text:
-        hint = "the step was killed, probably for want of memory"
-    elif "requires BuildKit" in text or "Unknown flag: mount" in text:
-        hint = "the Dockerfile uses a BuildKit feature; the engine's API builds without BuildKit"
-    elif "No matching distribution" in "\n".join(lines):
-        hint = "check requirements.txt, and that the packages exist for this Python version"
-    return BuildError(f"the image can't be built: {text}", hint=hint, details=lines[-_LAST_LINES:])
-
-
-def _push_error(text: str, image: Image, login: logins.Login | None) -> BuildError:
-    lowered = text.lower()
-    host = _host(image.repository)
-    if "no space left" in lowered:
-        return BuildError(f"the disk of the registry {host} is full", details=[text])
-    refused = ("unauthorized", "authentication required", "no basic auth", "incorrect username")
-    if any(word in lowered for word in refused):
-        if login:
-            return BuildError(
-                f"the registry {host} refused the log-in of {login.user}", details=[text]
-            )
-        return BuildError(
-            f"the registry {host} wants a log-in to push {image.repository}",
-            hint=f"set DOCKER_USERNAME and DOCKER_PASSWORD, or run `docker login {host}` before",
-            details=[text],
-        )
-    if "denied" in lowered or "forbidden" in lowered:
-        who = login.user if login else "anonymous"
-        return BuildError(
-            f"{who} may not push to {image.repository}",
-            hint="give the account the right to push, or check docker_repo and docker_registry",
-            details=[text],
-        )
-    return BuildError(f"{image.repository} can't be pushed: {text}")
-
-
 @contextmanager
 def _foreign_errors(what: str) -> Iterator[None]:
     try:
         yield
     except docker.errors.APIError as error:
         explanation = str(error.explanation or error)
-        raise _build_error(explanation, []) from error
+        raise build_error(explanation, []) from error
     except (docker.errors.DockerException, RequestException) as error:
         raise BuildError(f"the Docker engine failed while {what}: {error}") from error

@@ -12,6 +12,7 @@ from werkzeug.http import parse_accept_header
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+ALLOW_ORIGIN = "access-control-allow-origin"
 ALLOWED_HEADERS = "Content-Type, Authorization"
 SMALLEST = 500  # bytes; below that compression gains nothing
 LEVEL = 6
@@ -90,8 +91,9 @@ def _no_write(data: bytes) -> None:  # noqa: ARG001 - WSGI asks for it
 
 
 def _allow_origin(headers: list[tuple[str, str]], preflight: bool) -> None:
-    if any(name.lower() == "access-control-allow-origin" for name, _ in headers):
-        return
+    for name, _ in headers:
+        if len(name) == len(ALLOW_ORIGIN) and name.lower() == ALLOW_ORIGIN:
+            return
     headers.append(("Access-Control-Allow-Origin", "*"))
     if preflight:
         methods = next((v for k, v in headers if k.lower() == "allow"), "GET, HEAD, OPTIONS")

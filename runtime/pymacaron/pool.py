@@ -52,6 +52,7 @@ class ModelPool:
         found = self.models.get(name)
         if found is None:
             raise UnknownModel(f"{self.api_name}.yaml has no model {name!r}{self._hint(name)}")
+        self.__dict__[name] = found  # next time without this function
         return found
 
     def _hint(self, name: str) -> str:

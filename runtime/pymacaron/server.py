@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from flask import Flask, Response, request
+from flask import Flask, request
+from flask.sessions import SecureCookieSessionInterface
 from werkzeug.exceptions import ClientDisconnected
 
 from pymacaron.config import get_config
@@ -28,6 +29,7 @@ from pymacaron.model.base import encoders
 from pymacaron.openapi import Api, Problem, SpecError, load
 from pymacaron.pool import apipool
 from pymacaron.publish import Publisher
+from pymacaron.response import AnswerResponse, LazySessions
 from pymacaron.routes import Converter, rule_of
 
 log = logging.getLogger(__name__)
@@ -145,6 +147,8 @@ class API:
         Raises SpecError with every handler that is missing."""
         if not self.app.secret_key:
             self.app.secret_key = os.urandom(24)
+        if type(self.app.session_interface) is SecureCookieSessionInterface:
+            self.app.session_interface = LazySessions()
         for hook in self.ping_hooks:
             add_ping_hook(hook)
         if "ping" not in self.pool.get_api_names():
@@ -208,7 +212,7 @@ class API:
                 values = {renamed.get(k, k): v for k, v in values.items()}
             answer = endpoint(FlaskCall(values))
             if isinstance(answer, Answer):
-                return Plain(answer.body, answer.status, answer.headers)
+                return AnswerResponse(answer)
             return answer
 
         method = endpoint.operation.method
@@ -220,12 +224,6 @@ class API:
             provide_automatic_options=None if method != "OPTIONS" else False,
             strict_slashes=True,
         )
-
-
-class Plain(Response):
-    """A response that has no Content-Type unless its headers say one."""
-
-    default_mimetype = None
 
 
 class FlaskCall:

@@ -208,14 +208,19 @@ class Models:
             **{field: value for field, (_, value) in fields.items()},
         }
         name = re.sub(r"\W", "_", info.name)
-        return types.new_class(name, bases, {}, lambda body: body.update(namespace))
+        model: Any = types.new_class(name, bases, {}, lambda body: body.update(namespace))
+        # What an x-parent only annotates is no property of the model.
+        for field in set(model.model_fields) - set(fields):
+            del model.__pydantic_fields__[field]
+        return model  # type: ignore[no-any-return]
 
     def _bases(self, schema: Schema) -> tuple[type, ...]:
-        """x-parent's class first; a model that extends another by allOf is its subclass."""
+        """The classes of x-parent and x-persist first; a model that extends another by allOf is its
+        subclass."""
         bases: list[type] = []
         for part in parts(schema):
-            if part.parent is not None:
-                parent = self._parent(part)
+            for path, key in ((part.persist, "x-persist"), (part.parent, "x-parent")):
+                parent = self._parent(path, key, part) if path is not None else None
                 if parent is not None and parent not in bases:
                     bases.insert(0, parent)
         for part in schema.all_of:
@@ -227,18 +232,17 @@ class Models:
                 bases.append(base)
         return tuple(bases)
 
-    def _parent(self, schema: Schema) -> type | None:
-        path = schema.parent or ""
+    def _parent(self, path: str, key: str, schema: Schema) -> type | None:
         if path not in self._parents:
             module, _, name = path.rpartition(".")
             try:
                 found = getattr(importlib.import_module(module), name)
             except Exception as error:  # noqa: BLE001 - whatever a user's module raises is the problem to show
                 reason = f"{type(error).__name__}: {error}"
-                self._problem(schema, f"the class {path} of x-parent can't be imported: {reason}")
+                self._problem(schema, f"the class {path} of {key} can't be imported: {reason}")
                 return None
             if not isinstance(found, type):
-                self._problem(schema, f"{path}, named by x-parent, is no class")
+                self._problem(schema, f"{path}, named by {key}, is no class")
                 return None
             self._parents[path] = found
         return self._parents[path]

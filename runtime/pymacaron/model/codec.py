@@ -112,16 +112,20 @@ class Codec:
 
     def dump(self, value: Any) -> Any:
         """JSON data of a model or of plain data."""
-        return self._serializer.to_python(value, mode="json", by_alias=True, warnings=False)
+        exclude = not self._core[2]
+        return self._serializer.to_python(
+            value, mode="json", by_alias=True, exclude_none=exclude, warnings=False
+        )
 
     @cached_property
-    def _core(self) -> tuple[CoreSchema, bool]:
+    def _core(self) -> tuple[CoreSchema, bool, bool]:
         core = Core(self.workshop)
-        return core.compile(self.schema, self.hint), core.exact
+        made = core.compile(self.schema, self.hint)
+        return made, core.exact, core.shows_none
 
     @cached_property
     def _validate(self) -> Callable[[Any], Any] | None:
-        core, exact = self._core
+        core, exact, _ = self._core
         return SchemaValidator(core, None, False).validate_python if exact else None
 
     @cached_property
@@ -139,9 +143,10 @@ class Codec:
     @cached_property
     def _write(self) -> Callable[[Any], bytes]:
         to_json = self._serializer.to_json
+        exclude = not self._core[2]
 
         def write(value: Any) -> bytes:
-            return to_json(value, by_alias=True, warnings=False)
+            return to_json(value, by_alias=True, exclude_none=exclude, warnings=False)
 
         return write
 

@@ -20,6 +20,12 @@ from pymacaron.openapi.schema import ABSENT, Schema
 OTHER_TYPES = frozenset({"string", "integer", "number", "boolean", "null"})
 NULL = frozenset({"null"})
 MOST_TOGETHER = 100
+PLAIN: dict[str, CoreSchema] = {
+    "string": core_schema.str_schema(),
+    "integer": core_schema.int_schema(),
+    "number": core_schema.any_schema(),  # an int stays one
+    "boolean": core_schema.bool_schema(),
+}
 
 
 class Reads(Protocol):
@@ -51,6 +57,10 @@ class Core:
         self.setting = setting
         self.models = setting.models
         self.exact = True
+        # Whether a None somewhere is to be written as null. Elsewhere one switch for all leaves
+        # them out, without asking a function about each property.
+        self.shows_none = False
+        self._fields: list[core_schema.ModelField] = []
         self._definitions: list[CoreSchema] = []
         self._begun: set[int] = set()
         self._waiting: deque[tuple[Schema, str]] = deque()
@@ -65,6 +75,9 @@ class Core:
                 node = dict(core_schema.json_or_python_schema(node, node))
             node["ref"] = f"s{id(end)}"
             self._definitions.append(node)
+        if not self.shows_none:
+            for field in self._fields:
+                field.pop("serialization_exclude_if", None)
         if not self._definitions:
             return root
         return core_schema.definitions_schema(root, self._definitions)
@@ -83,6 +96,7 @@ class Core:
 
     def _apart(self, schema: Schema) -> CoreSchema:
         """A model with a codec of its own, so that no codec grows with the whole API."""
+        self.shows_none = True
         codec = self.setting.codec(schema)
         return core_schema.no_info_plain_validator_function(
             codec.read_data,
@@ -127,6 +141,7 @@ class Core:
 
     def _anything(self) -> CoreSchema:
         """Written as pydantic-core finds it, but that models are written as everywhere else."""
+        self.shows_none = True
         if self.setting.direction == "request":
             return core_schema.any_schema()
         return core_schema.any_schema(
@@ -145,6 +160,8 @@ class Core:
         return self._anything()
 
     def _values(self, schema: Schema, node: CoreSchema) -> CoreSchema:
+        if self.setting.direction == "response":
+            return node
         if schema.const is not ABSENT:
             only = canonical(schema.const)
             node = tested(lambda v: canonical(v) == only, node)
@@ -160,6 +177,10 @@ class Core:
         return tested(lambda v: canonical(v) in values, node)
 
     def _typed(self, kind: str, schema: Schema, hint: str) -> CoreSchema:
+        if self.setting.direction == "response" and schema.format not in DATES:
+            plain = PLAIN.get(kind)  # only written with, so limits would only cost time
+            if plain is not None:
+                return plain
         if kind == "string":
             return self._text(schema)
         if kind in ("integer", "number"):
@@ -196,9 +217,10 @@ class Core:
         if schema.prefix_items:
             self.exact = False
             return self._anything()
-        items = self._anything()
         if schema.items is not None:
             items = self.make(schema.items, f"{hint}_item")
+        else:
+            items = self._anything()
         node: CoreSchema = core_schema.list_schema(
             items, min_length=schema.min_items, max_length=schema.max_items, strict=True
         )
@@ -208,10 +230,12 @@ class Core:
         return node
 
     def _map(self, schema: Schema, hint: str) -> CoreSchema:
+        self.shows_none = True
         extra = schema.additional_properties
-        values = self._anything()
         if extra is not None and extra.always is None:
             values = self.make(extra, f"{hint}_value")
+        else:
+            values = self._anything()
         if extra is not None and extra.always is False:
             self.exact = False
         if schema.required or schema.pattern_properties:
@@ -281,13 +305,17 @@ class Core:
                 node = core_schema.nullable_schema(node)
             node = self._optional(prop, node)
         hidden = self.setting.direction == "response" and prop.write_only
-        return core_schema.model_field(
+        field = core_schema.model_field(
             node,
-            validation_alias=prop.name,
-            serialization_alias=prop.name,
+            # An alias that says nothing new would only cost time.
+            validation_alias=prop.name if prop.name != prop.field else None,
+            serialization_alias=prop.name if prop.name != prop.field else None,
             serialization_exclude=hidden or None,
             serialization_exclude_if=None if prop.nullable else _is_none,
         )
+        self.shows_none = self.shows_none or prop.nullable
+        self._fields.append(field)
+        return field
 
     def _optional(self, prop: Property, node: CoreSchema) -> CoreSchema:
         if not prop.has_default:

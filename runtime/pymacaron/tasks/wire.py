@@ -96,7 +96,9 @@ def read(value: Any) -> Any:
 
 def _write_model(model: PymacaronBaseModel, where: str) -> dict[str, Any]:
     info = type(model).pymacaron_info
-    fields = {name: write(v, f"{where}.{name}") for name, v in model.__dict__.items()}
+    held = model.__dict__
+    known = [name for name in type(model).model_fields if name in held]
+    fields = {name: write(held[name], f"{where}.{name}") for name in known}
     data = {
         "api": info.api,
         "name": info.name,

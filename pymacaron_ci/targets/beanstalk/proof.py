@@ -124,13 +124,16 @@ class Proof:
 
 
 def readable(lines: Iterable[str]) -> list[str]:
-    """Log lines for people: the runtime's JSON records as text, and what repeats itself once."""
-    seen: dict[str, None] = {}
+    """Log lines for people: the runtime's JSON records as text, and what repeats itself once.
+
+    A service that can't start is started again and again, by another process each time.
+    """
+    seen: dict[str, str] = {}
     for line in lines:
         for text in _texts(line):
             if text.strip("- "):
-                seen.setdefault(text)
-    return list(seen)
+                seen.setdefault(re.sub(r"\d+", "#", text), text)
+    return list(seen.values())
 
 
 def _texts(line: str) -> list[str]:

@@ -31,6 +31,13 @@ def test_log_records_are_told_as_text_and_repeated_lines_once() -> None:
     assert len(told) < 12
 
 
+def test_a_service_that_starts_again_and_again_is_told_once() -> None:
+    lines = []
+    for number in range(100):
+        lines += [f"Booting worker with pid: {number}", "no such database"]
+    assert proof.readable(lines) == ["Booting worker with pid: 0", "no such database"]
+
+
 @pytest.mark.parametrize(
     ("text", "meaning"),
     [

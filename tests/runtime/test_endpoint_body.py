@@ -1,7 +1,5 @@
 """Bodies: JSON, forms, files, text; what is malformed ends in a 4xx and never in a hang."""
 
-
-
 from __future__ import annotations
 
 import gzip
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import request as flask_request
 
 from tests.runtime.serving import MODULE, Service, openapi, serve, swagger
 
@@ -345,3 +344,33 @@ def test_a_discriminated_body_arrives_as_its_own_model(
         assert service.post("/x", body).get_json() == body
     assert kinds == ["Dog", "Cat"]
     assert service.post("/x", {"kind": "fish"}).status_code == 400
+
+
+def test_a_handler_may_look_at_the_request_itself(served: Any) -> None:
+    service = served({"application/json": {"schema": {}}})
+
+    def look(body: Any) -> Any:
+        return [body, flask_request.get_json(), flask_request.get_data(as_text=True)]
+
+    service.api.endpoints[0].handler = look
+    assert service.post("/x", {"a": 1}).get_json() == [{"a": 1}, {"a": 1}, '{"a": 1}']
+    service.app.before_request_funcs[None] = [lambda: flask_request.get_data() and None]
+    assert service.post("/x", {"a": 1}).get_json()[0] == {"a": 1}
+
+
+def test_a_form_is_still_there_for_the_handler_and_for_what_ran_before(served: Any) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    service = served({"multipart/form-data": {"schema": schema}})
+    service.api.endpoints[0].handler = lambda body: [body.a, flask_request.form["a"]]
+    file = {"a": "5", "f": (io.BytesIO(b"x"), "x")}
+    assert service.client.post("/x", data=file).get_json() == [5, "5"]
+
+
+def test_a_request_that_ends_too_early_is_a_408(item: Service) -> None:
+    response = item.client.post(
+        "/x",
+        input_stream=io.BytesIO(b'{"a"'),
+        environ_overrides={"CONTENT_LENGTH": "100"},
+        content_type="application/json",
+    )
+    assert response.status_code == 408

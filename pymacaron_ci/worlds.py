@@ -64,7 +64,7 @@ def real(
         return World(
             target=beanstalk.Beanstalk(
                 config,
-                aws.Aws(session, endpoint=environ.get("AWS_ENDPOINT_URL")),
+                aws.Aws(session),
                 progress=progress,
             ),
             builder=image.builder(recipe, config.settings.builder, progress),

@@ -32,7 +32,7 @@ class Timings:
     terminate: float = 0.5
     event: float = 0.1
     dns: float = 0.3
-    start: float = 30.0
+    start: float = 20.0
     monitor: float = 0.3
 
 

@@ -14,6 +14,8 @@ import click
 from pymacaron_ci.errors import Failure, Stopped
 from pymacaron_ci.model import Problem, Report, Secret
 
+_REPORT_IT = "what was begun is undone; please report it with the traceback that follows"
+
 
 class Desk:
     """Where a command's words go: a terminal or a log, JSON, or a workflow's step."""
@@ -77,11 +79,13 @@ def run(action: Callable[[Any], Report], environ: MutableMapping[str, str], **fl
     report_file: Path | None = flags.pop("report")
     desk = Desk(environ, flags.pop("format_"), simulated=flags["simulate"], report_file=report_file)
     signals = Signals(lambda text: click.echo(text, err=True))
+    bug: Exception | None = None
     with signals.installed():
         try:
             report = action(
                 parts.Inputs(
                     environ=environ,
+                    ambient=dict(environ),
                     take_secrets=desk.take_secrets,
                     reporter=desk.reporter,
                     hide=desk.hide,
@@ -103,12 +107,30 @@ def run(action: Callable[[Any], Report], environ: MutableMapping[str, str], **fl
             report = Report(
                 status="stopped", exit_code=stop.exit_code, problems=(Problem(text=str(stop)),)
             )
+        except Exception as error:  # noqa: BLE001  (raised again below, when its end is reported)
+            bug = error
+            report = Report(
+                status="failed",
+                exit_code=1,
+                problems=(Problem(text=f"a bug in pymacaron-ci: {error!r}", hint=_REPORT_IT),),
+            )
         with signals.hold():
             report = replace(
                 report, simulated=flags["simulate"], seconds=round(time.monotonic() - start, 3)
             )
             desk.reporter.finished(report)
             if report_file:
-                text = desk.redact(report_json(report))
-                report_file.write_text(text + "\n", encoding="utf-8")
+                _write(report_file, desk.redact(report_json(report)))
+    if bug:
+        raise bug
     return report.exit_code
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise Failure(
+            f"the report can't be written to {file}: {error.strerror}",
+            hint="name a file in a folder that exists and can be written to",
+        ) from error

@@ -25,11 +25,16 @@ CACHE = ".pymacaron"
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """What a command was given: flags, and the environment as the shell or the runner made it."""
+    """What a command was given: flags, and the environment as the shell or the runner made it.
+
+    Secrets are taken out of `environ`; `ambient` is all of it, for log-ins alone: a deployer's
+    keys may be listed in env_secrets too.
+    """
 
     folder: Path
     environment: str | None
     environ: Mapping[str, str]
+    ambient: Mapping[str, str]
     take_secrets: Callable[[Sequence[str]], Mapping[str, str]]
     reporter: Reporter
     hide: Callable[[tuple[Secret, ...]], None]
@@ -222,7 +227,7 @@ def _world(prepared: Prepared) -> worlds.World:
     return worlds.real(
         config,
         recipe,
-        environ=inputs.environ,
+        environ=inputs.ambient,
         login=inputs.login,
         tokens=inputs.tokens,
         progress=inputs.reporter.progress,

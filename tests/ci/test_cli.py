@@ -150,3 +150,27 @@ def test_a_dry_run_without_credentials_shows_the_plan_and_says_what_it_could_not
     assert done.returncode == 0, done.stdout + done.stderr
     assert "create the service helloworld-staging" in done.stdout
     assert "what is live was not looked at (there are no credentials" in done.stdout
+
+
+def test_a_report_that_can_not_be_written_is_told(tmp_path: Path) -> None:
+    done = run(
+        "dry-run", "-C", str(SERVICE), "--report", str(tmp_path / "none" / "report.json"),
+        HELLO_JWT_SECRET="x" * 40, HOME=str(tmp_path),
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "the report can't be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_deployers_own_keys_may_be_secrets_of_the_service_too(tmp_path: Path) -> None:
+    text = (SERVICE / "pym-config.aws.yaml").read_text(encoding="utf-8")
+    (tmp_path / "pym-config.yaml").write_text(
+        text + "  - AWS_ACCESS_KEY_ID\n  - AWS_SECRET_ACCESS_KEY\n", encoding="utf-8"
+    )
+    done = run(
+        "status", folder=tmp_path, AWS_ACCESS_KEY_ID="AKIAIOSFODNN7EXAMPLE",
+        AWS_SECRET_ACCESS_KEY="k" * 40, AWS_ENDPOINT_URL="http://127.0.0.1:9",
+        AWS_MAX_ATTEMPTS="1", HOME=str(tmp_path),
+    )  # fmt: skip
+    assert "credentials" not in done.stdout
+    assert "127.0.0.1:9" in done.stdout

@@ -69,6 +69,8 @@ components:
         "api.yaml:12: the operationId 'same' is used twice: GET /a/{id} has it too (at #/paths/~1a~1{id}/post/operationId)",
         "api.yaml:14: 'fetch' is neither a method nor anything else a path has (at #/paths/~1a~1{id}/fetch)",
         "api.yaml:15: the path '/a/{name}' is the same as '/a/{id}' (at #/paths/~1a~1{name})",
+        "api.yaml:16: the path has {name}, but no path parameter 'name' is declared (at #/paths/~1a~1{name}/get)",
+        "api.yaml:16: '99' is no status: write 200, 2XX or default (at #/paths/~1a~1{name}/get/responses/99)",
         "api.yaml:21: required must be a list of property names (at #/components/schemas/A/required)",
         "api.yaml:22: minProperties must be a whole number, 0 or more (at #/components/schemas/A/minProperties)",
         "api.yaml:24: the pattern '([' can't be used: a [ without its ] (at #/components/schemas/A/properties/p/pattern)",
@@ -201,6 +203,16 @@ paths:
     assert list(api.schemas["A"].properties) == ["on", "1", "null"]
     assert api.schemas["A"].properties["on"].enum == ["no", "yes"]
     assert api.operations[0].responses[0].status == "200"
+
+
+def test_paths_that_differ_in_names_only_may_serve_different_methods(tmp_path: Path) -> None:
+    def item(name: str, method: str) -> dict[str, Any]:
+        parameter = {"name": name, "in": "path", "required": True, "type": "string"}
+        return {method: {"parameters": [parameter], "responses": {"200": {"description": "x"}}}}
+
+    spec = swagger({"/a/{x}": item("x", "get"), "/a/{y}": item("y", "delete")})
+    (tmp_path / "api.yaml").write_text(yaml.safe_dump(spec))
+    assert len(load(tmp_path / "api.yaml").operations) == 2
 
 
 def test_files_beside_the_api_are_read_and_their_cycles_end(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ class _Reader:
             return []
         reader = OperationReader(self.files, version, schemas, self.problems, data)
         operations: list[Operation] = []
-        shapes: dict[str, str] = {}
+        shapes: dict[str, dict[str, str]] = {}
         ids: dict[str, str] = {}
         for path, item in paths.items():
             at = place / path
@@ -133,13 +133,23 @@ class _Reader:
             if not path.startswith("/"):
                 self.problem(at, f"the path {path!r} must start with /")
                 continue
-            shape = TEMPLATE.sub("{}", path)
-            if shape in shapes:
-                self.problem(at, f"the path {path!r} is the same as {shapes[shape]!r}")
-                continue
-            shapes[shape] = path
+            self._same_shape(path, at, item, shapes)
             operations += self._path(path, at, item, reader, ids)
         return operations
+
+    def _same_shape(
+        self, path: str, at: Place, item: Any, shapes: dict[str, dict[str, str]]
+    ) -> None:
+        """Two paths that differ only in the names of their parameters serve different methods at
+        most."""
+        methods = shapes.setdefault(TEMPLATE.sub("{}", path), {})
+        for method in item if isinstance(item, dict) else ():
+            if method.lower() not in METHODS:
+                continue
+            other = methods.setdefault(method.lower(), path)
+            if other != path:
+                self.problem(at, f"the path {path!r} is the same as {other!r}")
+                return
 
     def _path(
         self, path: str, at: Place, item: Any, reader: OperationReader, ids: dict[str, str]

@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import time
+import uuid
 from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -20,8 +21,7 @@ from pymacaron.tasks.task import BrokerUnavailable
 DEFAULT_BROKER = "redis://localhost:6379/0"
 REDIS = ("redis", "rediss")
 QUEUE = "celery"
-LEASE = 30
-"""Seconds after which the tasks of a worker that fell silent go to another one."""
+LEASE = 30.0
 RESULTS_KEPT = 3600
 CONNECT_SECONDS = 0.8
 ANSWER_SECONDS = 1.0
@@ -78,8 +78,9 @@ def make_app(conf: Settings, *, worker: bool = False) -> Celery:
     )
     if urlsplit(url).scheme in REDIS:
         app.conf.update(
+            broker_transport="pymacaron.tasks.transport:Transport",
             broker_transport_options=_redis_options(worker=worker),
-            result_backend=conf.get("result_backend") or url,
+            result_backend=conf.get("result_backend") or f"pymacaron.tasks.results:Results+{url}",
             redis_socket_connect_timeout=CONNECT_SECONDS,
             redis_socket_timeout=30 if worker else ANSWER_SECONDS,
         )
@@ -88,13 +89,22 @@ def make_app(conf: Settings, *, worker: bool = False) -> Celery:
     return app
 
 
+def lease_seconds(environ: Mapping[str, str] = os.environ) -> float:
+    """PYM_TASK_LEASE, else 30: the seconds after which a silent worker's tasks are another's."""
+    return float(environ.get("PYM_TASK_LEASE") or LEASE)
+
+
 def _redis_options(*, worker: bool) -> dict[str, Any]:
     options: dict[str, Any] = {
-        "visibility_timeout": 3600,
+        "visibility_timeout": lease_seconds(),
+        "unacked_mutex_expire": 10,  # a worker that dies while it looks must not stop the others
+        "priority_steps": [0],
         "socket_keepalive": True,
         "socket_connect_timeout": CONNECT_SECONDS,
     }
-    if not worker:
+    if worker:
+        options["worker_id"] = uuid.uuid4().hex
+    else:
         options.update(
             socket_timeout=ANSWER_SECONDS,
             max_retries=1,

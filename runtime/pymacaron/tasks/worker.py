@@ -7,6 +7,7 @@ import logging
 import os
 import resource
 import signal
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -27,9 +28,10 @@ from pymacaron.resources import (
     get_celery_worker_count,
     get_celery_worker_memory_limit,
 )
-from pymacaron.tasks.broker import broker_url, make_app, process, shown_url
+from pymacaron.tasks.broker import broker_url, lease_seconds, make_app, process, shown_url
 from pymacaron.tasks.running import celery_task, place
 from pymacaron.tasks.task import registry
+from pymacaron.tasks.transport import Lease
 
 log = logging.getLogger("pymacaron.task")
 
@@ -89,7 +91,7 @@ def run(app: Celery, concurrency: int) -> int:
         shown_url(broker_url(get_config())),
     )
     worker = app.Worker(
-        hostname=f"pymacaron-{os.getpid()}@%h",
+        hostname=f"pymacaron-{os.getpid()}@{socket.gethostname()}",
         concurrency=concurrency,
         pool="prefork",
         optimization="fair",
@@ -99,6 +101,9 @@ def run(app: Celery, concurrency: int) -> int:
         without_heartbeat=True,
         quiet=True,
     )
+    worker_id = app.conf.broker_transport_options.get("worker_id")
+    if worker_id:
+        Lease(app, worker_id, lease_seconds(), app.conf.task_default_queue).start()
     worker.start()
     return int(worker.exitcode or 0)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from pymacaron_ci.errors import DeployError
+from pymacaron_ci.errors import DeployError, OutOfTime
 from pymacaron_ci.model import Release
 from pymacaron_ci.targets.aws import AwsRefused, AwsUnreachable
 from pymacaron_ci.targets.beanstalk import names
@@ -230,6 +230,18 @@ class Lifecycle:
             return Pending(f"ending {name}")
 
         self._waiter.until(f"ending {name}", probe, self._patience.end)
+
+    def seen(self, name: str, *, doubtful: bool) -> Environment | None:
+        """`doubtful`: it may have been asked for a moment ago by a call that was interrupted."""
+
+        def probe() -> Ready[Environment | None] | Pending:
+            found = self._cloud.tagged(name)
+            return Ready(found) if found or not doubtful else Pending()
+
+        try:
+            return self._waiter.until(f"looking for {name}", probe, self._patience.settle / 10)
+        except OutOfTime:
+            return None
 
     def mark_proven(self, name: str) -> None:
         found = self._cloud.environment(name)

@@ -280,7 +280,7 @@ class Beanstalk:
                     if former:
                         self._wait_until_it_leads(step.cname, former)
             case CreateEnvironment() as step:
-                found = self._cloud.tagged(step.name)
+                found = self._lifecycle.seen(step.name, doubtful=not change.undo)
                 ours = found is not None and found.tags.get(tags.RELEASE) == step.release
                 if found and ours and not found.proven:
                     self._lifecycle.end(step.name, self._cname(), may_be_live=step.live)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ import boto3
 import pytest
 
 from pymacaron import carried
-from pymacaron_ci.model import Release, Secret
+from pymacaron_ci.model import Change, Release, Secret
 from pymacaron_ci.simulator.beanstalk_names import set_account
 from pymacaron_ci.simulator.beanstalk_server import AwsFault
 from pymacaron_ci.targets.aws import Aws
 from tests.ci.simulator.beanstalk_world import FakeRunner, beanstalk, client
-from tests.ci.targets.beanstalk_deploys import LIVE, Checks, Deploys, Prober, release
+from tests.ci.targets.beanstalk_deploys import LIVE, Builder, Checks, Deploys, Prober, release
 from tests.contracts import botocore_check
 
 
@@ -313,3 +314,18 @@ def test_a_release_that_was_ended_can_not_be_rolled_back_to(deploys: Deploys) ->
     report = deploys.deploy(kept)
     assert report.exit_code == 5
     assert "is not there any more" in report.problems[0].text
+
+
+def test_a_creation_that_was_interrupted_is_undone_when_it_shows(deploys: Deploys) -> None:
+    """A signal comes while AWS is being asked: nothing is known but the step."""
+    deploys.deploy(release(1))
+    target = deploys.target()
+    plan = target.plan(release(2))
+    publish, create = plan.phases[0].steps
+    made = replace(release(2), image=Builder().push(release(2).image))
+    target.apply(publish, made)
+    target.apply(create, made)
+    target.rollback(Change(step=create))
+    assert deploys.environments() == {name(1): LIVE}
+    target.rollback(Change(step=create))
+    assert deploys.live == release(1).id

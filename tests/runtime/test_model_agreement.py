@@ -1,0 +1,119 @@
+"""Random schemas and values: pydantic-core, our checker and the jsonschema library come to one
+verdict."""
+
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pymacaron.model.codec import Invalid
+from pymacaron.openapi import load
+from pymacaron.pool import ModelPool
+from tests.runtime.serving import openapi
+
+NAMES = st.sampled_from(["a", "b", "class", "x-y"])
+NUMBERS = st.one_of(st.integers(-4, 4), st.sampled_from([0.5, 1.0, -2.0, 2.5, 0.1, 0.3]))
+TEXTS = st.sampled_from(["", "a", "b", "ab", "1", "true"])
+SCALARS = st.one_of(st.none(), st.booleans(), NUMBERS, TEXTS)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(NAMES, inner, max_size=3)),
+    max_leaves=6,
+)
+COUNTS = st.integers(0, 3)
+
+
+def optional(**keywords: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional=keywords)
+
+
+def typed(kind: str, **keywords: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return optional(**keywords).map(lambda schema: {"type": kind, **schema})
+
+
+def extend(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    properties = st.dictionaries(NAMES, inner, max_size=3)
+    several = st.lists(inner, min_size=1, max_size=2)
+    return st.one_of(
+        typed(
+            "object",
+            properties=properties,
+            required=st.lists(NAMES, max_size=2, unique=True),
+            additionalProperties=st.one_of(st.booleans(), inner),
+            minProperties=COUNTS,
+            maxProperties=COUNTS,
+        ),
+        typed("array", items=inner, minItems=COUNTS, maxItems=COUNTS, uniqueItems=st.booleans()),
+        optional(allOf=several, properties=properties, required=st.lists(NAMES, max_size=1)),
+        optional(anyOf=several, type=st.sampled_from(["object", "string", "integer"])),
+        optional(oneOf=several, enum=st.lists(SCALARS, min_size=1, max_size=3)),
+        optional(prefixItems=several, items=inner, contains=inner, unevaluatedItems=inner),
+        typed("object", properties=properties, allOf=several, unevaluatedProperties=inner),
+        optional(**{"not": inner, "if": inner, "then": inner, "else": inner}),
+        typed(
+            "object",
+            properties=properties,
+            patternProperties=st.fixed_dictionaries({"^a": inner}),
+            propertyNames=st.just({"maxLength": 2}),
+        ),
+    )
+
+
+BASIC = st.one_of(
+    typed("string", minLength=COUNTS, maxLength=COUNTS, enum=st.lists(TEXTS, min_size=1), pattern=st.sampled_from(["a", "^b$"])),
+    typed("integer", minimum=NUMBERS, exclusiveMaximum=NUMBERS, multipleOf=st.sampled_from([1, 2, 0.5])),
+    typed("number", exclusiveMinimum=NUMBERS, maximum=NUMBERS, multipleOf=st.sampled_from([0.1, 2])),
+    typed("boolean", const=st.booleans()),
+    st.just({"type": "null"}),
+    st.just({"type": ["string", "null"], "minLength": 1}),
+    st.builds(lambda v: {"enum": v}, st.lists(VALUES, min_size=1, max_size=3)),
+    st.builds(lambda v: {"const": v}, VALUES),
+    st.just({}),
+    st.booleans(),
+    st.just({"$ref": "#/components/schemas/S"}),
+)  # fmt: skip
+SCHEMAS = st.recursive(BASIC, extend, max_leaves=6)
+
+
+def expected(schema: Any, value: Any) -> bool | None:
+    """jsonschema's verdict; None where the schema runs in circles, on which it has none."""
+    root = {**openapi({}, {"S": schema}), "$ref": "#/components/schemas/S"}
+    try:
+        return bool(jsonschema.Draft202012Validator(root).is_valid(value))
+    except RecursionError:
+        return None
+
+
+@settings(
+    max_examples=250,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(SCHEMAS, st.lists(VALUES, min_size=1, max_size=8))
+def test_random_schemas_get_the_verdict_that_jsonschema_gives(
+    tmp_path_factory: pytest.TempPathFactory, schema: Any, values: list[Any]
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "random.json"
+    file.write_text(json.dumps(openapi({}, {"S": schema}, "3.1.0")))
+    pool = ModelPool(load(Path(file)))
+    codec = pool.requests.codec(pool.api.schemas["S"])
+    for value in values:
+        verdict = expected(schema, value)
+        if verdict is None:
+            continue
+        assert (codec.faults(value) == []) is verdict, (schema, value)
+        try:
+            read = codec.read_data(value)
+        except Invalid:
+            assert not verdict, (schema, value)
+            continue
+        assert verdict, (schema, value)
+        pool.responses.codec(pool.api.schemas["S"]).write(read)

@@ -1,0 +1,1 @@
+"""A guestbook whose entries are kept, and worked on by tasks."""

@@ -114,6 +114,12 @@ def flaky(name):
 def fail(password, job):
     raise ValueError("this can't be done")
 
+@asynctask(retries=3)
+def deadly():
+    with open("deaths.txt", "a") as file:
+        file.write("x")
+    os.kill(os.getpid(), 9)
+
 @asynctask(time_limit=1)
 def endless():
     time.sleep(60)

@@ -153,6 +153,14 @@ def test_a_task_whose_worker_is_killed_is_done_by_another(jobs: Jobs, worker: ob
     (jobs.folder / "notes.txt").unlink()
 
 
+@pytest.mark.usefixtures("worker")
+def test_a_task_that_kills_its_process_each_time_is_given_up(jobs: Jobs) -> None:
+    with pytest.raises(TaskFailed, match="its process died 5 times"):
+        jobs.jobs.deadly.enqueue().get(60)
+    assert (jobs.folder / "deaths.txt").read_text() == "x" * 6
+    assert "task jobs.deadly failed: its process died" in jobs.reports()
+
+
 def test_tasks_of_a_worker_killed_with_its_master_come_back_within_a_lease(jobs: Jobs) -> None:
     (jobs.folder / "begun.txt").unlink(missing_ok=True)
     redis = Redis(jobs.folder)

@@ -23,6 +23,8 @@ log = logging.getLogger("pymacaron.task")
 MERCY = 10
 """Seconds between a task's time limit, which it can catch, and the end of its process."""
 LONGEST_PAUSE = 600.0
+MOST_DEATHS = 5
+"""Times that a task may come back because its process died; then it is what kills it."""
 
 
 class _Place:
@@ -67,6 +69,7 @@ def _runner(task: Task) -> Any:
                 try:
                     args = [wire.read(v) for v in call["args"]]
                     kwargs = {k: wire.read(v) for k, v in call["kwargs"].items()}
+                    _check_deaths(self)
                     with monitor(kind="Celery", method=task.name):
                         result = task.function(*args, **kwargs)
                     answer = _answer(task, result)
@@ -74,6 +77,7 @@ def _runner(task: Task) -> Any:
                     # SystemExit, too: it would end the worker, and the task would come back.
                     options = task.options
                     again = isinstance(error, options.retry_on) and attempt <= options.retries
+                    again = again and not isinstance(error, KillsWorkers)
                     report_failure(
                         task.name,
                         args,
@@ -97,6 +101,22 @@ def _runner(task: Task) -> Any:
 
     run.__module__, run.__qualname__ = task.function.__module__, task.function.__qualname__
     return run
+
+
+class KillsWorkers(Exception):
+    """A task whose process died each time it ran. It is given up, so that others can run."""
+
+
+def _check_deaths(celery: Any) -> None:
+    redelivered = (celery.request.delivery_info or {}).get("redelivered")
+    client = getattr(celery.backend, "client", None)
+    if not redelivered or client is None:
+        return
+    key = f"pymacaron:deaths:{celery.request.id}"
+    deaths = client.incr(key)
+    client.expire(key, 86400)
+    if deaths > MOST_DEATHS:
+        raise KillsWorkers(f"its process died {MOST_DEATHS} times while it ran: it is given up")
 
 
 def _answer(task: Task, result: Any) -> Any:

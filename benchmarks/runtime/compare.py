@@ -2,7 +2,7 @@
 
 `python benchmarks/runtime/compare.py [--rounds N] [--requests N]`: all servers run at once, are
 asked in turns over one kept connection each, and the table shows ratios of the medians of CPU time
-per request (the server's own, from /proc), so that a busy machine disturbs little. """
+per request (the server's own, from /proc), so that a busy machine disturbs little."""
 
 from __future__ import annotations
 

@@ -100,7 +100,9 @@ def test_a_failure_shows_the_test_the_problem_and_what_to_do() -> None:
 
 
 def test_a_simulation_says_that_it_was_one() -> None:
-    assert "This was a simulation" in text_of(Report(status="deployed", simulated=True, target="gke"))
+    assert "This was a simulation" in text_of(
+        Report(status="deployed", simulated=True, target="gke")
+    )
 
 
 NASTY = ['a"b', "line one\nline two", "ünï©ode", "$HOME `x`", "tab\there", "back\\slash"]

@@ -1,7 +1,5 @@
 """Answers: what a handler may return, which status it gets, how it is written; what is refused."""
 
-
-
 from __future__ import annotations
 
 import io

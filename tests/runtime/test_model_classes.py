@@ -1,6 +1,5 @@
 """What a model object can do: the promises of PyMacaron 2, and pydantic 2 beside them."""
 
-
 from __future__ import annotations
 
 import pickle

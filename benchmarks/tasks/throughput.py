@@ -2,7 +2,8 @@
 
     python benchmarks/tasks/throughput.py [--tasks 10000] [--rounds 3]
 
-Both write one number a task; ours also restores a request and its user. Prints the ratio of each
+Both write one number a task; ours also restores a request and its user. Both
+log each task. Prints the ratio of each
 round, and whether a task was lost or done twice.
 """
 
@@ -72,16 +73,17 @@ def plain(folder: Path, redis: Redis, count: int) -> float:
         "-O",
         "fair",
         "-l",
-        "ERROR",
+        "INFO",
     ]
     extra = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-    worker = subprocess.Popen(
-        [sys.executable, *command, *extra],
-        cwd=folder,
-        env=environment(redis.url),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with (folder / "plain.log").open("ab") as log:
+        worker = subprocess.Popen(
+            [sys.executable, *command, *extra],
+            cwd=folder,
+            env=environment(redis.url),
+            stdout=log,
+            stderr=log,
+        )
     try:
         return drained(folder, count, "plain")
     finally:

@@ -157,7 +157,8 @@ class API:
         if _in_celery() or _in_gunicorn():
             return
         self.app.debug = self.debug
-        self.app.run(host="0.0.0.0", port=self.port, use_reloader=False)  # noqa: S104 - all of 2.x's addresses
+        # All addresses, as in 2.x; so no console, in which whoever connects could run code.
+        self.app.run(host="0.0.0.0", port=self.port, use_reloader=False, use_evalex=False)  # noqa: S104
 
     def _load(self, files: Mapping[str, Path], only_models: Sequence[str]) -> None:
         problems: list[Problem] = []

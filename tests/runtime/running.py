@@ -1,4 +1,4 @@
-"""A service under gunicorn, on loopback, for the time of a test."""
+"""A service under gunicorn, or its development server, for the time of a test."""
 
 from __future__ import annotations
 
@@ -31,12 +31,25 @@ def gunicorn(folder: Path, log: Path, environ: Mapping[str, str] | None = None) 
         str(BIN / "gunicorn"), "--bind", f"127.0.0.1:{port}",
         "--config", "python:pymacaron.gunicorn", "server:app",
     ]  # fmt: skip
-    own = {
-        "PATH": os.environ["PATH"],
-        "PORT": str(port),
-        "PYM_GUNICORN_WORKERS_COUNT": "1",
-        **(environ or {}),
-    }
+    own = {"PYM_GUNICORN_WORKERS_COUNT": "1", **(environ or {})}
+    with _running(command, port, folder, log, own) as url:
+        yield url
+
+
+@contextmanager
+def development_server(folder: Path, log: Path) -> Iterator[str]:
+    """The URL of the service in a folder, started by `python server.py`."""
+    port = free_port()
+    command = [sys.executable, "server.py", "--port", str(port)]
+    with _running(command, port, folder, log, {}) as url:
+        yield url
+
+
+@contextmanager
+def _running(
+    command: list[str], port: int, folder: Path, log: Path, environ: Mapping[str, str]
+) -> Iterator[str]:
+    own = {"PATH": os.environ["PATH"], "PORT": str(port), **environ}
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=folder, env=own, stdout=out, stderr=out)
         try:

@@ -8,6 +8,7 @@ import gzip
 import json
 import sys
 import types
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ from pymacaron import API, SpecError, UnknownModel, apipool, get_model, letsgo
 from pymacaron.config import get_config
 from pymacaron.pool import use_pool
 from pymacaron.server import get_port
-from tests.runtime.running import gunicorn
+from tests.runtime.running import development_server, gunicorn
 from tests.runtime.serving import MODULE, Service, openapi, serve, swagger
 
 OK = {"200": {"description": "x", "schema": {"$ref": "#/definitions/Ok"}}}
@@ -347,6 +348,15 @@ def test_letsgo_is_a_command_when_the_server_is_run(
     with pytest.raises(SystemExit):
         letsgo("__main__", callback=lambda port, debug: seen.append((port, debug)))
     assert seen == [(1234, False)]
+
+
+def test_the_development_server_offers_no_console_to_run_code_in(tmp_path: Path) -> None:
+    garden = Path(__file__).parent / "garden"
+    with development_server(garden, tmp_path / "log") as url:
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"{url}/console", timeout=10)
+        assert refused.value.code == 404
+        assert json.load(refused.value)["error"] == "NOT_FOUND"
 
 
 def test_a_service_answers_under_gunicorn(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def requires_auth(f: F) -> F:
             authenticate_http_request()
             return await f(*args, **kwargs)
 
+        authenticated_async.needs_token = True  # type: ignore[attr-defined]
         return cast("F", authenticated_async)
 
     @wraps(f)
@@ -43,6 +44,7 @@ def requires_auth(f: F) -> F:
         authenticate_http_request()
         return f(*args, **kwargs)
 
+    authenticated.needs_token = True  # type: ignore[attr-defined]
     return cast("F", authenticated)
 
 

@@ -85,11 +85,11 @@ class ErrorHandling:
         except Exception:  # noqa: BLE001  (the answer is ready; nothing here may spoil it)
             quietly(logging.ERROR, "could not complete the record of a call", exc_info=True)
 
-    def install(self, app: Flask) -> None:
+    def install(self, app: Flask, needs_tokens: bool = False) -> None:
         """Makes errors outside of operations take the same road, and adds request ids, security
         headers, the request log, /ready and monitoring. To be called once all routes are bound.
         Raises ConfigError for unusable JWT settings."""
-        services.install(app, self)
+        services.install(app, self, needs_tokens)
 
     def flask_answer(self, exception: BaseException) -> Response:
         """The Flask error handler for everything that is raised outside of an operation."""

@@ -186,13 +186,18 @@ class API:
         # Forms are bounded by the same limit, read once.
         self.app.config["MAX_FORM_MEMORY_SIZE"] = limit
         problems: list[Problem] = []
+        needs_tokens = False
         for name in self._served:
             pool = self.pool.get_model(name)
             prefix = pool.api.base_path if config.get("use_base_path") is True else ""
             try:
-                self.endpoints += bind(pool, handling, rules, prefix)
+                bound = bind(pool, handling, rules, prefix)
             except SpecError as error:
                 problems += error.problems
+                continue
+            self.endpoints += bound
+            if pool.api.document.path.parent != HERE:  # /auth/version is in every service
+                needs_tokens |= any(getattr(e.handler, "needs_token", False) for e in bound)
         problems += _same_routes(self.endpoints)
         if problems:
             raise SpecError(problems)
@@ -201,7 +206,7 @@ class API:
             self._route(endpoint)
         if self._publisher is not None:
             self._publisher.install(self.app, self.pool, self._served)
-        handling.install(self.app)
+        handling.install(self.app, needs_tokens)
         self.app.wsgi_app = Edge(self.app.wsgi_app)  # type: ignore[method-assign]
 
     def _route(self, endpoint: Endpoint) -> None:

@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from pymacaron.crash import ErrorHandling
 
 log = logging.getLogger("pymacaron.request")
+auth_log = logging.getLogger("pymacaron.auth")
 
 REQUEST_ID = "X-Request-ID"
 FRESH_TOKEN = "X-Renewed-Token"  # noqa: S105  (a header's name)
 INSTALLED = "pymacaron_services"
+OLD_JWT_SETTINGS = ("jwt_secret", "jwt_issuer", "jwt_audience")
+NEW_JWT_SETTINGS = ("jwt_algorithms", "jwt_public_key", "jwt_jwks_url")
 ALWAYS: tuple[tuple[str, str], ...] = (("X-Content-Type-Options", "nosniff"),)
 FOR_JSON = (
     *ALWAYS,
@@ -38,12 +41,12 @@ STRICT_TRANSPORT = ("Strict-Transport-Security", "max-age=31536000")
 PROBES = ("/ping", "/ready", "/metrics")
 
 
-def install(app: Flask, handling: ErrorHandling) -> None:
+def install(app: Flask, handling: ErrorHandling, needs_tokens: bool = False) -> None:
     """Wraps an application, once."""
     if INSTALLED in app.extensions:
         return
     logs.setup_if_needed()
-    check_jwt()
+    check_jwt(needs_tokens)
     app.extensions[INSTALLED] = handling
     handlers = app.error_handler_spec[None][None]
     if Exception not in handlers:
@@ -54,17 +57,22 @@ def install(app: Flask, handling: ErrorHandling) -> None:
     app.wsgi_app = Surroundings(app.wsgi_app, handling)  # type: ignore[method-assign]
 
 
-def check_jwt() -> None:
-    """Tells at the start of JWT settings that are unusable (ConfigError) or weak (a warning)."""
+def check_jwt(needs_tokens: bool = False) -> None:
+    """Tells at the start of JWT settings that are unusable (ConfigError) or weak (a warning). What
+    is incomplete is an error where operations need tokens, and a warning in a service of 2.x that
+    may never look at one."""
     conf = get_config()
     secret = conf.get("jwt_secret")
-    if secret is None:
-        return
-    problem = tokens.secret_problem(secret, conf.get("env_secrets") or [])
-    if problem:
-        raise ConfigError(problem)
-    if len(str(secret).encode()) < tokens.SHORT_SECRET:
-        logging.getLogger("pymacaron.auth").warning(
+    problems = tokens.problems(conf)
+    begun = any(conf.get(name) is not None for name in OLD_JWT_SETTINGS)
+    meant = any(conf.get(name) is not None for name in NEW_JWT_SETTINGS)
+    guessable = secret is not None and tokens.secret_problem(secret, conf.get("env_secrets") or [])
+    if problems and (meant or guessable or (needs_tokens and begun)):
+        raise ConfigError("\n".join(problems))
+    if problems and (needs_tokens or begun):
+        auth_log.warning("tokens can't be used: %s", "; ".join(problems))
+    if secret is not None and len(str(secret).encode()) < tokens.SHORT_SECRET:
+        auth_log.warning(
             "jwt_secret has fewer than %d bytes and can be guessed by trying: use a longer one",
             tokens.SHORT_SECRET,
         )

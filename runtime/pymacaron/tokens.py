@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import functools
+import importlib.util
 import json
 import math
 import re
@@ -31,12 +32,17 @@ ASYMMETRIC = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
     *("ES256", "ES384", "ES512", "EdDSA"),
 )
+NOT_SIGNING = (
+    "tokens made here would be refused here: jwt_algorithms has none of"
+    f" {', '.join(SYMMETRIC)}, which jwt_secret signs with; add {DEFAULT_ALGORITHM} to it"
+)
 REMEMBERED = 2048
 SHORT_SECRET = 32
 # Headers that bring a key along, or change what is signed or how it is wrapped: never needed here,
 # and each of them has been a way in (RFC 8725 sections 3.5 and 3.10; CVE-2018-0114).
 REFUSED_HEADERS = ("jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "enc", "cty")
 TYPES = ("jwt", "at+jwt", "application/jwt", "application/at+jwt")
+_Settings = tuple[Any, Any, Any, tuple[str, ...], Any, Any, tuple[str, ...]]
 _SCALARS = (str, int, float, bool, type(None))
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -55,12 +61,28 @@ class Rules:
 
 def rules(conf: PyMacaronConfig) -> Rules:
     """The configured rules. Raises ConfigError for settings that no token can be checked with."""
-    algorithms = conf.get("jwt_algorithms", DEFAULT_ALGORITHM)
-    return _rules(
+    return _rules(*_settings(conf))
+
+
+def problems(conf: PyMacaronConfig) -> list[str]:
+    """Everything for which no token could be checked, or renewed where `jwt_renew` asks for it."""
+    settings = _settings(conf)
+    found = _problems(*settings)
+    if conf.get("jwt_renew") and not any(a in SYMMETRIC for a in settings[3]):
+        found.append(f"jwt_renew: {NOT_SIGNING}")
+    return found
+
+
+def _settings(conf: PyMacaronConfig) -> _Settings:
+    algorithms = conf.get("jwt_algorithms")
+    if algorithms is None:
+        algorithms = DEFAULT_ALGORITHM
+    listed = algorithms if isinstance(algorithms, list | tuple) else [algorithms]
+    return (
         conf.get("jwt_secret"),
         conf.get("jwt_issuer"),
         conf.get("jwt_audience"),
-        algorithms if isinstance(algorithms, str) else tuple(algorithms),
+        tuple(str(a) for a in listed),
         conf.get("jwt_public_key"),
         conf.get("jwt_jwks_url"),
         tuple(conf.get("env_secrets") or ()),
@@ -68,43 +90,49 @@ def rules(conf: PyMacaronConfig) -> Rules:
 
 
 @functools.lru_cache(maxsize=8)
-def _rules(
-    secret: object,
-    issuer: object,
-    audience: object,
-    algorithms: str | tuple[object, ...],
-    public_key: str | None,
-    jwks_url: str | None,
-    names: tuple[str, ...],
-) -> Rules:
-    for name, value in (("jwt_issuer", issuer), ("jwt_audience", audience)):
-        if not value or not isinstance(value, str):
-            raise ConfigError(f"{name} is not set: add it to pym-config.yaml to use tokens")
-    known = _algorithms(algorithms)
-    if secret is not None or any(a in SYMMETRIC for a in known):
-        problem = secret_problem(secret, names)
-        if problem:
-            raise ConfigError(problem)
-    foreign = ", ".join(a for a in known if a in ASYMMETRIC)
-    if foreign and not (public_key or jwks_url):
-        raise ConfigError(f"jwt_algorithms has {foreign}: set jwt_public_key or jwt_jwks_url too")
+def _rules(*settings: Any) -> Rules:
+    found = _problems(*settings)
+    if found:
+        raise ConfigError("\n".join(found))
+    secret, issuer, audience, algorithms, public_key, jwks_url, _ = settings
     return Rules(
         secret=None if secret is None else str(secret),
-        issuer=str(issuer),
-        audience=str(audience),
-        algorithms=known,
+        issuer=issuer,
+        audience=audience,
+        algorithms=algorithms,
         public_key=public_key,
         jwks_url=jwks_url,
     )
 
 
-def _algorithms(value: str | tuple[object, ...]) -> tuple[str, ...]:
-    found = (value,) if isinstance(value, str) else value
-    unknown = [a for a in found if a not in SYMMETRIC + ASYMMETRIC]
-    if not found or unknown:
+def _problems(
+    secret: object,
+    issuer: object,
+    audience: object,
+    algorithms: tuple[str, ...],
+    public_key: str | None,
+    jwks_url: str | None,
+    names: tuple[str, ...],
+) -> list[str]:
+    found = []
+    for name, value in (("jwt_issuer", issuer), ("jwt_audience", audience)):
+        if not value or not isinstance(value, str):
+            found.append(f"{name} is not set: add it to pym-config.yaml to use tokens")
+    if not algorithms or any(a not in SYMMETRIC + ASYMMETRIC for a in algorithms):
         known = ", ".join(SYMMETRIC + ASYMMETRIC)
-        raise ConfigError(f"jwt_algorithms must be a list of some of {known}; got {value!r}")
-    return tuple(str(a) for a in found)
+        found.append(f"jwt_algorithms must be a list of some of {known}; got {list(algorithms)}")
+    if secret is not None or any(a in SYMMETRIC for a in algorithms):
+        problem = secret_problem(secret, names)
+        if problem:
+            found.append(problem)
+    foreign = ", ".join(a for a in algorithms if a in ASYMMETRIC)
+    if foreign and not (public_key or jwks_url):
+        found.append(f"jwt_algorithms has {foreign}: set jwt_public_key or jwt_jwks_url too")
+    if foreign and importlib.util.find_spec("cryptography") is None:
+        found.append(
+            f"jwt_algorithms has {foreign}: install 'pymacaron[jwks]' to check such tokens"
+        )
+    return found
 
 
 def secret_problem(secret: object, names: Sequence[str]) -> str | None:
@@ -124,7 +152,9 @@ def signed(claims: Mapping[str, Any], rules: Rules, issuer: str | None = None) -
     payload = {**claims, "iss": who, "aud": rules.audience}
     if not rules.secret:
         raise ConfigError("jwt_secret is not set: tokens can be checked here, but not made")
-    algorithm = next((a for a in rules.algorithms if a in SYMMETRIC), DEFAULT_ALGORITHM)
+    algorithm = next((a for a in rules.algorithms if a in SYMMETRIC), None)
+    if algorithm is None:
+        raise ConfigError(NOT_SIGNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a short secret is warned about once, at the start
         return jwt.encode(payload, rules.secret, algorithm=algorithm, headers={"iss": who})

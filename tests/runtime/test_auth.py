@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote_plus
 
 import jwt
@@ -32,6 +34,7 @@ from pymacaron.exceptions import (
     AuthTokenExpiredError,
 )
 from tests.runtime.conftest import SECRET, WriteConfig
+from tests.runtime.serving import MODULE, serve, swagger
 
 pytestmark = pytest.mark.usefixtures("jwt_config")
 
@@ -316,6 +319,76 @@ def test_a_secret_anybody_can_guess_stops_the_start(
 ) -> None:
     with pytest.raises(ConfigError, match="jwt_secret"):
         start(secret, jwt_config)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("protected", [False, True])
+def test_half_the_jwt_settings_stop_the_start_of_whoever_needs_tokens(
+    asynchronous: bool,
+    protected: bool,
+    write_config: WriteConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    write_config(f"name: hello\njwt_secret: {SECRET}\n")
+
+    def handle() -> None:
+        return None
+
+    async def handle_async() -> None:
+        return None
+
+    operation: dict[str, object] = {
+        "x-bind-server": f"{MODULE}.handle",
+        "responses": {"204": {"description": "x"}},
+    }
+    if protected:
+        operation["x-decorate-server"] = "pymacaron.auth.requires_auth"
+    handlers = {"handle": handle_async if asynchronous else handle}
+    spec = swagger({"/a": {"get": operation}})
+    if protected:
+        with pytest.raises(ConfigError) as error:
+            serve(tmp_path, monkeypatch, spec, handlers)
+        told = str(error.value)
+    else:
+        serve(tmp_path, monkeypatch, spec, handlers)
+        told = caplog.text
+    assert "jwt_issuer is not set" in told
+    assert "jwt_audience is not set" in told
+
+
+def test_a_service_with_operations_for_users_but_no_jwt_settings_is_warned(
+    write_config: WriteConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_config("name: hello\n")
+    ErrorHandling().install(Flask("auth"), needs_tokens=True)
+    for name in ("jwt_secret", "jwt_issuer", "jwt_audience"):
+        assert f"{name} is not set" in caplog.text
+
+
+def test_no_token_is_made_that_this_service_would_refuse(jwt_config: PyMacaronConfig) -> None:
+    jwt_config.jwt_algorithms = ["RS256"]
+    jwt_config.jwt_public_key = "the PEM of somebody else"
+    with pytest.raises(ConfigError, match=r"would be refused here: .* add HS256 to it"):
+        generate_token("ada")
+    ErrorHandling().install(Flask("auth"))
+    jwt_config.jwt_renew = True
+    with pytest.raises(ConfigError, match="jwt_renew: tokens made here would be refused"):
+        ErrorHandling().install(Flask("auth"))
+
+
+def test_foreign_algorithms_without_their_keys_or_their_library_stop_the_start(
+    jwt_config: PyMacaronConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jwt_config.jwt_algorithms = ["RS256"]
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    with pytest.raises(ConfigError) as error:
+        ErrorHandling().install(Flask("auth"))
+    assert str(error.value).splitlines() == [
+        "jwt_algorithms has RS256: set jwt_public_key or jwt_jwks_url too",
+        "jwt_algorithms has RS256: install 'pymacaron[jwks]' to check such tokens",
+    ]
 
 
 def test_no_secret_at_all_is_fine_for_an_api_without_users(write_config: WriteConfig) -> None:

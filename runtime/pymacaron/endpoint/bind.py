@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import inspect
 import json
@@ -298,6 +299,7 @@ def _synchronous(handler: Handler) -> Handler:
     if not inspect.iscoroutinefunction(handler):
         return handler
 
+    @functools.wraps(handler)
     def run(*args: Any, **kwargs: Any) -> Any:
         loop = getattr(_loops, "loop", None)
         if loop is None or loop.is_closed():

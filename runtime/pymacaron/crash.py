@@ -20,7 +20,7 @@ from werkzeug.exceptions import HTTPException
 from pymacaron import monitor, services
 from pymacaron.config import get_config
 from pymacaron.context import current
-from pymacaron.exceptions import PyMacaronException, UnhandledServerError
+from pymacaron.exceptions import PyMacaronException, UnhandledServerError, headers_of
 from pymacaron.redaction import redactor
 from pymacaron.report_data import redacted, surroundings, text_of, timing, trace_of
 from pymacaron.reports import (
@@ -100,9 +100,7 @@ class ErrorHandling:
         status, body = self.answer(exception)
         response = Response(json.dumps(body), status=status, mimetype="application/json")
         if isinstance(exception, HTTPException):
-            for name, value in exception.get_headers():
-                if name.lower() not in ("content-type", "content-length"):
-                    response.headers[name] = value
+            response.headers.extend(headers_of(exception))
         return response
 
     def _answer(self, exception: BaseException) -> tuple[int, Body]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from flask import Response
+    from werkzeug.exceptions import HTTPException
 
 E = TypeVar("E", bound="PyMacaronException")
 
@@ -203,6 +204,15 @@ def raise_error(e: object) -> None:
     """Raises an Error model (status, error, error_description) as the exception it stands for."""
     error = code_to_class.get(str(getattr(e, "error", "")), InternalServerError)
     raise error(getattr(e, "error_description", None))
+
+
+def headers_of(error: HTTPException) -> list[tuple[str, str]]:
+    """The headers that an abort() asks for (WWW-Authenticate, Allow, ...) besides its body's."""
+    return [
+        (name, value)
+        for name, value in error.get_headers()
+        if name.lower() not in ("content-type", "content-length")
+    ]
 
 
 def responsify(error: object) -> Response:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, abort
+from werkzeug.datastructures import WWWAuthenticate
 
 from pymacaron import API, SpecError, UnknownModel, apipool, get_model, letsgo
 from pymacaron.config import get_config
@@ -185,6 +186,16 @@ def test_all_handlers_that_are_missing_are_told_at_the_start(
         f"there is no handler {MODULE}.missing: {MODULE} has no 'missing'",
     ]
     assert all(p.line for p in error.value.problems)
+
+
+def test_the_headers_of_an_abort_reach_the_client(served: Any) -> None:
+    def refuse() -> None:
+        abort(401, "who are you?", www_authenticate=WWWAuthenticate("basic", {"realm": "cards"}))
+
+    answer = served(refuse).client.get("/long")
+    assert answer.headers["WWW-Authenticate"] == "Basic realm=cards"
+    assert answer.headers.getlist("Content-Type") == ["application/json"]
+    assert answer.get_json()["error_description"] == "who are you?"
 
 
 def test_a_handler_is_wrapped_by_the_decorator_that_the_operation_names(

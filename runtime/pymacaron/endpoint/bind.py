@@ -25,6 +25,7 @@ from pymacaron.exceptions import (
     InternalValidationError,
     InvalidParameterError,
     PyMacaronException,
+    headers_of,
 )
 from pymacaron.openapi import Operation, Problem, SpecError
 from pymacaron.pool import ModelPool
@@ -121,7 +122,9 @@ class Endpoint:
         """An abort() with a response of its own, or a redirect, passes as it is."""
         if error.response is not None or (error.code or 500) < 400:
             return error.get_response()
-        return self._error(error)
+        answer = self._error(error)
+        answer.headers.extend(headers_of(error))
+        return answer
 
     def _error(self, error: Exception) -> Answer:
         status, body = self.handling.answer(error)

@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pymacaron.config import get_config
+from pymacaron.model.codec import Invalid
 from pymacaron.model.formats import TEXTS, register_format
 from pymacaron.openapi import SpecError, load
 from pymacaron.pool import ModelPool
@@ -251,6 +252,18 @@ def test_strict_required_false_is_2s_leniency(
     assert read(b"{}").customer is None
     with pytest.raises(ValueError, match="must be an integer"):
         read(b'{"size": "x"}')
+    assert read(b'{"customer": null}').customer is None
+
+
+def test_a_null_that_strict_required_false_accepts_is_not_told_beside_another_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(get_config().__dict__["_code"], "strict_required", False)
+    pool: Any = pool_of(tmp_path, DEFINITIONS)
+    codec = pool.requests.codec(pool.api.schemas["Order"])
+    with pytest.raises(Invalid) as error:
+        codec.read(b'{"customer": null, "size": "x"}')
+    assert [fault.pointer for fault in error.value.faults] == ["/size"]
 
 
 def test_a_class_is_made_once_though_many_threads_ask_for_it(tmp_path: Path) -> None:

@@ -191,6 +191,7 @@ class Compiler:
         extra = schema.additional_properties
         rest = self(extra) if extra is not None and extra.always is not True else None
         forbidden = extra is not None and extra.always is False
+        lenient = not self.required
 
         def members(value: Any, at: str, state: State) -> list[Fault]:
             if type(value) is not dict:
@@ -198,6 +199,8 @@ class Compiler:
             faults: list[Fault] = []
             for name, item in value.items():
                 check = known.get(name)
+                if check is not None and item is None and lenient:
+                    continue
                 here = f"{at}/{escape(name)}"
                 if check is not None:
                     faults += check(item, here, state)

@@ -18,7 +18,7 @@ from flask import Flask, request
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from pymacaron.config import get_config
+from pymacaron.config import ConfigError, get_config
 from pymacaron.crash import ErrorHandling
 from pymacaron.edge import Edge
 from pymacaron.endpoint import Answer, Endpoint, Rules, bind
@@ -342,13 +342,16 @@ def letsgo(name: str, callback: Callable[..., object]) -> None:
     @click.option("--env", default=None, help="Environment: sets PYM_ENV.")
     @click.option("--debug/--no-debug", default=True, help="Flask's debug mode.")
     def main(port: int | None, env: str | None, debug: bool) -> None:
-        if env:
-            os.environ["PYM_ENV"] = env
-            get_config().load_pym_config(env=env)
-        number = port or get_port()
-        if get_config().get("with_async") is True:
-            _start_celery(number, debug)
-        _call(callback, number, debug)
+        try:
+            if env:
+                os.environ["PYM_ENV"] = env
+                get_config().load_pym_config(env=env)
+            number = port or get_port()
+            if get_config().get("with_async") is True:
+                _start_celery(number, debug)
+            _call(callback, number, debug)
+        except (ConfigError, SpecError) as error:
+            sys.exit(f"the service can't start:\n{error}")
 
     if name == "__main__":
         main()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
 import sys
 import types
 import urllib.error
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from flask import Flask, abort
 from werkzeug.datastructures import WWWAuthenticate
 
@@ -359,6 +361,33 @@ def test_letsgo_is_a_command_when_the_server_is_run(
     with pytest.raises(SystemExit):
         letsgo("__main__", callback=lambda port, debug: seen.append((port, debug)))
     assert seen == [(1234, False)]
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ("name: a\nname: b\n", "pym-config.yaml:2:1: 'name' is set twice, first on line 1"),
+        ("name: a\n", "there is no handler json.no_such_handler"),
+    ],
+)
+def test_the_development_server_tells_mistakes_without_a_traceback(
+    tmp_path: Path, config: str, told: str
+) -> None:
+    garden = Path(__file__).parent / "garden"
+    (tmp_path / "server.py").write_text((garden / "server.py").read_text())
+    (tmp_path / "pym-config.yaml").write_text(config)
+    (tmp_path / "apis").mkdir()
+    operation = {"x-bind-server": "json.no_such_handler", "responses": OK}
+    spec = swagger({"/a": {"get": operation}}, DEFINITIONS)
+    (tmp_path / "apis" / "one.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
+    run = subprocess.run(
+        [sys.executable, "server.py"],
+        cwd=tmp_path, env={"PORT": "1"}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert run.returncode == 1
+    assert "the service can't start:\n" in run.stderr
+    assert told in run.stderr
+    assert "Traceback" not in run.stderr
 
 
 def test_the_development_server_offers_no_console_to_run_code_in(tmp_path: Path) -> None:

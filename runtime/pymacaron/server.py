@@ -118,7 +118,16 @@ class API:
         for name in names:
             if not (HERE / f"{name}.yaml").is_file():
                 raise ValueError(f"no built-in API {name!r}: there are ping and crash")
-        self._load({name: HERE / f"{name}.yaml" for name in names}, ())
+        # What another API object of this process has loaded stays: it makes its answers from it.
+        missing = [name for name in names if not self._has_builtin(name)]
+        self._load({name: HERE / f"{name}.yaml" for name in missing}, ())
+        self._served += [name for name in names if name not in self._served]
+
+    def _has_builtin(self, name: str) -> bool:
+        return (
+            name in self.pool.get_api_names()
+            and self.pool.get_model(name).api.document.path.parent == HERE
+        )
 
     def load_clients(self, path: str | None = None, apis: Sequence[str] = ()) -> API:
         """Loads the models of the named APIs below a folder, without routes."""
@@ -151,7 +160,7 @@ class API:
             self.app.session_interface = LazySessions()
         for hook in self.ping_hooks:
             add_ping_hook(hook)
-        if "ping" not in self.pool.get_api_names():
+        if "ping" not in self.pool.get_api_names() or self._has_builtin("ping"):
             self.load_builtin_apis()
         self._bind()
         if _in_celery() or _in_gunicorn():

@@ -65,6 +65,20 @@ def test_every_service_has_ping_and_version(served: Any, monkeypatch: pytest.Mon
     assert service.error("GET", "/auth/version")[0] == 401
 
 
+def test_every_api_object_of_a_process_serves_ping(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["gunicorn"])
+    with use_pool():
+        apps = [Flask("one"), Flask("two"), Flask("three")]
+        for app in apps:
+            api = API(app, port=80)
+            if app.name != "two":
+                api.load_builtin_apis()
+            api.start()
+        for app in apps:
+            assert app.test_client().get("/ping").get_json() == {}
+            assert app.test_client().get("/version").status_code == 200
+
+
 def test_ping_hooks_may_be_a_list_and_a_failing_one_fails_the_ping(served: Any) -> None:
     def broken() -> None:
         raise ValueError

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -35,6 +37,9 @@ from pymacaron.routes import Converter, rule_of
 log = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
+OPENAPI_KEY = re.compile(
+    rb"""^(?:\xef\xbb\xbf)?(?:[ \t{]*(?=["']))?["']?(?:swagger|openapi)["']?[ \t]*:""", re.MULTILINE
+)
 MAX_BODY = 16 * 1024 * 1024
 Hook = Callable[[], object]
 
@@ -94,9 +99,9 @@ class API:
         force: bool = False,  # noqa: ARG002 - 2.x: rewrite the generated files; there are none
         global_names: bool = False,
     ) -> API:
-        """Loads every *.yaml below a folder (default: the setting apis_path), but pym-config*,
-        hidden files and the APIs in `ignore`. Those in `only_models` get no routes. `global_names`:
-        one model name, one definition.
+        """Loads every API file (*.yaml, *.yml, *.json) below a folder (default: the setting
+        apis_path), but pym-config*, hidden files and the APIs in `ignore`. Those in `only_models`
+        get no routes. `global_names`: one model name, one definition.
 
         Raises SpecError with all problems of all files."""
         for option, value in (("ignore", ignore), ("only_models", only_models)):
@@ -138,9 +143,11 @@ class API:
         files = {}
         for name in apis:
             file = Path(path) / f"{name}.yaml"
-            if not file.is_file():
+            others = [file, file.with_suffix(".yml"), file.with_suffix(".json")]
+            there = next((f for f in others if f.is_file()), None)
+            if there is None:
                 raise FileNotFoundError(f"no API file {file}")
-            files[name] = file
+            files[name] = there
         self._load(files, apis)
         return self
 
@@ -275,12 +282,33 @@ class FlaskCall:
 
 
 def find_apis(folder: Path) -> dict[str, Path]:
-    """The API files below a folder, by name."""
-    return {
-        file.stem: file
-        for file in sorted(folder.rglob("*.yaml"))
-        if not file.name.startswith((".", "#", "pym-config"))
-    }
+    """The API files below a folder, by name: every *.yaml, and the *.yml and *.json that say
+    `swagger` or `openapi`."""
+    found: dict[str, Path] = {}
+    for ending in ("yaml", "yml", "json"):
+        for file in sorted(folder.rglob(f"*.{ending}")):
+            if file.name.startswith((".", "#", "pym-config")):
+                continue
+            if ending != "yaml":
+                if not _says_openapi(file):
+                    if ending == "yml":
+                        log.warning("%s is no API file: it lacks swagger: and openapi:", file)
+                    continue
+                if file.stem in found:
+                    log.warning("%s is not loaded: %s is", file, found[file.stem])
+                    continue
+            found[file.stem] = file
+    return found
+
+
+def _says_openapi(file: Path) -> bool:
+    """JSON must parse to be asked; YAML, and JSON that is broken, is judged by how it looks."""
+    raw = file.read_bytes()
+    try:
+        data = json.loads(raw)
+    except (ValueError, RecursionError):
+        return OPENAPI_KEY.search(raw) is not None
+    return isinstance(data, dict) and ("swagger" in data or "openapi" in data)
 
 
 def _same_routes(endpoints: Iterable[Endpoint]) -> list[Problem]:

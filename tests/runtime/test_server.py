@@ -275,6 +275,38 @@ def test_load_apis_takes_what_it_is_told_to(folder: Path) -> None:
             api.load_apis(folder, ignore="two")
 
 
+def test_api_files_may_be_yml_and_json(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    spec = swagger({"/more": {"get": get()}}, DEFINITIONS)
+    (folder / "more.json").write_text(json.dumps(spec))
+    spec = swagger({"/other": {"get": get()}}, DEFINITIONS)
+    (folder / "deep").mkdir()
+    (folder / "deep" / "other.yml").write_text(yaml.safe_dump(spec))
+    (folder / "one.json").write_text((folder / "one.yaml").read_text())
+    (folder / "data.json").write_text('{"example": {"openapi": "3.0.3"}}')
+    (folder / "broken.json").write_text("{ nothing")
+    (folder / "schemas.yml").write_text("Card:\n  example:\n    openapi: 3.0.3")
+    with use_pool() as pool:
+        api = API(Flask("t"), port=80).load_apis(folder)
+        assert pool.get_api_names() == ["more", "one", "other", "two"]
+        api.start()
+        assert {"/more", "/other"} <= {rule.rule for rule in api.app.url_map.iter_rules()}
+    told = [r.getMessage() for r in caplog.records if r.name == "pymacaron.server"]
+    assert told == [
+        f"{folder / 'schemas.yml'} is no API file: it lacks swagger: and openapi:",
+        f"{folder / 'one.json'} is not loaded: {folder / 'one.yaml'} is",
+    ]
+    with use_pool() as pool:
+        API(Flask("t"), port=80).load_clients(str(folder), ["more"])
+        assert pool.get_api_names() == ["more"]
+
+
+@pytest.mark.parametrize("name", ["bad.json", "bad.yml"])
+def test_a_broken_api_file_is_no_file_to_pass_over(folder: Path, name: str) -> None:
+    (folder / name).write_text('{\n  "openapi": "3.0.3",\n  "paths": {]\n}')
+    with use_pool(), pytest.raises(SpecError, match=rf"{name}:3: not valid YAML"):
+        API(Flask("t"), port=80).load_apis(folder)
+
+
 def test_load_clients_gives_models_without_routes(folder: Path) -> None:
     with use_pool() as pool:
         api = API(Flask("t"), port=80).load_clients(str(folder), ["one"])

@@ -110,7 +110,10 @@ class ErrorHandling:
             error.error_id = str(uuid.uuid4())
         body = self._body(error)
         if status >= 500:
-            self._report(error, exception)
+            if error.reported_before:
+                self._reported()
+            else:
+                self._report(error, exception)
         return status, body
 
     def _as_ours(self, exception: BaseException) -> PyMacaronException:
@@ -145,6 +148,11 @@ class ErrorHandling:
             else:
                 self._report_callback(problem, None)
         return redacted_answer(error.to_dict())
+
+    def _reported(self) -> None:
+        info = current.get()
+        if info is not None:
+            info.reported = True
 
     def _report_callback(self, problem: str, failure: Exception | None) -> None:
         data: Body = {"is_fatal_error": False, "time": timing(), **surroundings()}
@@ -192,8 +200,7 @@ class ErrorHandling:
             },
             **surroundings(),
         }
-        if info is not None:
-            info.reported = True
+        self._reported()
         reports.send(title, data, exception)
         monitor.count_exception(error.code)
 

@@ -29,6 +29,8 @@ class PyMacaronException(Exception):
     error_id: str | None = None
     user_message: str | None = None
     error_caught: object = None
+    # Set where an earlier report, whose error_id this error has, tells of the same trouble.
+    reported_before: bool = False
 
     def __init__(self, msg: object = None, *args: object) -> None:
         super().__init__(*(() if msg is None else (msg, *args)))

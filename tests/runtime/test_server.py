@@ -21,6 +21,7 @@ from flask import Flask, abort
 from werkzeug.datastructures import WWWAuthenticate
 
 from pymacaron import API, SpecError, UnknownModel, apipool, get_model, letsgo
+from pymacaron.builtin import PingFailed
 from pymacaron.config import get_config
 from pymacaron.pool import use_pool
 from pymacaron.server import get_port
@@ -86,6 +87,34 @@ def test_ping_hooks_may_be_a_list_and_a_failing_one_fails_the_ping(served: Any) 
     service = served(ping_hook=[lambda: None, broken])
     status, _ = service.error("GET", "/ping")
     assert status == 500
+
+
+def test_a_ping_hook_that_goes_on_failing_is_reported_once_a_minute(
+    served: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise ValueError
+
+    told: list[str] = []
+    service = served(
+        ping_hook=broken,
+        error_reporter=lambda title, data, exception: told.append(data["error_id"]),
+    )
+    monkeypatch.setattr(PingFailed, "_report", None)
+    answers = [service.client.get("/ping") for _ in range(3)]
+    assert [a.status_code for a in answers] == [500, 500, 500]
+    assert told == [answers[0].get_json()["error_id"]]
+    assert {a.get_json()["error_id"] for a in answers} == set(told)
+    assert answers[0].get_json()["error"] == "SERVER_ERROR"
+
+
+def test_a_ping_hooks_failure_is_reported_again_after_a_minute_or_when_another_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(PingFailed, "_report", None)
+    failures = [("a", 0), ("a", 59), ("a", 60), ("a", 61), ("b", 62)]
+    errors = [PingFailed(text, lambda now=now: now) for text, now in failures]  # type: ignore[misc]
+    assert [e.reported_before for e in errors] == [False, True, False, True, False]
 
 
 def test_unknown_paths_and_methods_are_answered_in_the_documented_form(served: Any) -> None:

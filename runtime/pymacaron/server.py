@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import json
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -20,6 +18,7 @@ from flask import Flask, request
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
+from pymacaron.api_files import find_apis
 from pymacaron.config import ConfigError, get_config
 from pymacaron.crash import ErrorHandling
 from pymacaron.edge import Edge
@@ -37,9 +36,6 @@ from pymacaron.routes import Converter, rule_of
 log = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
-OPENAPI_KEY = re.compile(
-    rb"""^(?:\xef\xbb\xbf)?(?:[ \t{]*(?=["']))?["']?(?:swagger|openapi)["']?[ \t]*:""", re.MULTILINE
-)
 MAX_BODY = 16 * 1024 * 1024
 Hook = Callable[[], object]
 
@@ -279,36 +275,6 @@ class FlaskCall:
             raise RequestTimeout("the client went away before its request was complete") from error
         known["_cached_data"] = body
         return body
-
-
-def find_apis(folder: Path) -> dict[str, Path]:
-    """The API files below a folder, by name: every *.yaml, and the *.yml and *.json that say
-    `swagger` or `openapi`."""
-    found: dict[str, Path] = {}
-    for ending in ("yaml", "yml", "json"):
-        for file in sorted(folder.rglob(f"*.{ending}")):
-            if file.name.startswith((".", "#", "pym-config")):
-                continue
-            if ending != "yaml":
-                if not _says_openapi(file):
-                    if ending == "yml":
-                        log.warning("%s is no API file: it lacks swagger: and openapi:", file)
-                    continue
-                if file.stem in found:
-                    log.warning("%s is not loaded: %s is", file, found[file.stem])
-                    continue
-            found[file.stem] = file
-    return found
-
-
-def _says_openapi(file: Path) -> bool:
-    """JSON must parse to be asked; YAML, and JSON that is broken, is judged by how it looks."""
-    raw = file.read_bytes()
-    try:
-        data = json.loads(raw)
-    except (ValueError, RecursionError):
-        return OPENAPI_KEY.search(raw) is not None
-    return isinstance(data, dict) and ("swagger" in data or "openapi" in data)
 
 
 def _same_routes(endpoints: Iterable[Endpoint]) -> list[Problem]:

@@ -13,10 +13,10 @@ from typing import Any
 
 import click
 
+from pymacaron.api_files import find_apis
 from pymacaron.model.base import Property
 from pymacaron.model.build import DATES, Models, is_model, target_of
 from pymacaron.openapi import Api, Schema, SpecError, load
-from pymacaron.server import find_apis
 
 HEAD = '''"""Models of the API {name}. Written by `python -m pymacaron.stubs`; not to be edited."""
 

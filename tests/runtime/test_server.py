@@ -319,7 +319,7 @@ def test_api_files_may_be_yml_and_json(folder: Path, caplog: pytest.LogCaptureFi
         assert pool.get_api_names() == ["more", "one", "other", "two"]
         api.start()
         assert {"/more", "/other"} <= {rule.rule for rule in api.app.url_map.iter_rules()}
-    told = [r.getMessage() for r in caplog.records if r.name == "pymacaron.server"]
+    told = [r.getMessage() for r in caplog.records if r.name == "pymacaron.api_files"]
     assert told == [
         f"{folder / 'schemas.yml'} is no API file: it lacks swagger: and openapi:",
         f"{folder / 'one.json'} is not loaded: {folder / 'one.yaml'} is",

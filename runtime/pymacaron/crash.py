@@ -114,6 +114,7 @@ class ErrorHandling:
                 self._reported()
             else:
                 self._report(error, exception)
+            monitor.count_exception(error.code)
         return status, body
 
     def _as_ours(self, exception: BaseException) -> PyMacaronException:
@@ -202,7 +203,6 @@ class ErrorHandling:
         }
         self._reported()
         reports.send(title, data, exception)
-        monitor.count_exception(error.code)
 
     def _completed(
         self, operation_id: str, path: str, method: str, started: float, status: int, size: int

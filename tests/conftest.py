@@ -49,6 +49,7 @@ PARTS: dict[str, Callable[[], str | None]] = {
     "act": _program("act"),
     "actionlint": _program("actionlint"),
     "zizmor": _program("zizmor"),
+    "schemathesis": _program("schemathesis"),
     "kubectl": _program("kubectl"),
     "chromium": _program("chromium"),
     "wrk": _program("wrk"),

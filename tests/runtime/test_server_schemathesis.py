@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
 
 
+@pytest.mark.real("schemathesis")
 @pytest.mark.parametrize(
     ("folder", "api", "options"),
     [

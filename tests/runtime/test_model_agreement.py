@@ -92,6 +92,16 @@ def expected(schema: Any, value: Any) -> bool | None:
         return None
 
 
+@pytest.mark.parametrize("part", [{"type": "null"}, {"type": "integer"}, False])
+def test_an_object_whose_part_is_no_object_has_no_values(tmp_path: Path, part: Any) -> None:
+    file = tmp_path / "none.json"
+    none = {"type": "object", "properties": {"a": {}}, "allOf": [part]}
+    file.write_text(json.dumps(openapi({}, {"S": none}, "3.1.0")))
+    pool = ModelPool(load(file))
+    with pytest.raises(Invalid):
+        pool.requests.codec(pool.api.schemas["S"]).read_data({})
+
+
 @settings(
     max_examples=250,
     deadline=None,

@@ -19,6 +19,7 @@ from pymacaron.openapi.schema import ABSENT, Schema
 
 OTHER_TYPES = frozenset({"string", "integer", "number", "boolean", "null"})
 NULL = frozenset({"null"})
+OBJECT = frozenset({"object"})
 MOST_TOGETHER = 100
 PLAIN: dict[str, CoreSchema] = {
     "string": core_schema.str_schema(),
@@ -332,6 +333,7 @@ def _is_plain_object(every: list[Schema], model: type[PymacaronBaseModel]) -> bo
     properties = model.pymacaron_info.properties
     return (
         any(p.types for p in every)
+        and all(p.always is not False and "object" in (p.types or OBJECT) for p in every)
         and not any(needs_object_checker(p) for p in every)
         and not any(p.others for p in properties.values())
         and not (len(every) > 1 and any(p.additional_properties is not None for p in every))

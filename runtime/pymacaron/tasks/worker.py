@@ -103,7 +103,13 @@ def run(app: Celery, concurrency: int) -> int:
     )
     worker_id = app.conf.broker_transport_options.get("worker_id")
     if worker_id:
-        Lease(app, worker_id, lease_seconds(), app.conf.task_default_queue).start()
+        lease = Lease(app, worker_id, lease_seconds(), app.conf.task_default_queue)
+
+        def begin_lease(**_: object) -> None:
+            lease.start()
+
+        # Not before the pool is forked: a child made while this thread holds a lock waits for ever.
+        signals.worker_ready.connect(begin_lease, weak=False)
     worker.start()
     return int(worker.exitcode or 0)
 

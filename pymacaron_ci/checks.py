@@ -90,7 +90,7 @@ class HttpChecks:
                     timeout=self._timeout,
                     clock=self._clock,
                     progress=self._progress,
-                    first=0.1,
+                    first=0.02,
                     most=3,
                 )
         except OutOfTime as late:

@@ -138,7 +138,7 @@ def deploy(job: Job, plan: Plan) -> Report:
             urls[phase.name] = _prove(job, phase, changes, plan.release)
         except (Failure, Stopped) as failure:
             return _undone(job, plan, journal, failure)
-        except BaseException:
+        except BaseException:  # a bug: it must show itself, and live must not be left half-changed
             undo(job, journal)
             raise
     return replace(

@@ -102,7 +102,7 @@ class TextReporter:
         self._line(f"{title} ...", bold=True)
         try:
             yield
-        except BaseException:
+        except BaseException:  # a signal ends a stage too; whatever it was goes on its way
             self._line(f"  failed after {self._seconds()}", fg="red")
             raise
         self._line(f"  done in {self._seconds()}", fg="green")

@@ -140,10 +140,10 @@ def simulated(
         target = cloud_run.CloudRun(config, session, project=SIMULATED_PROJECT, progress=progress)
         return World(target=target, builder=builder, repository=repository)
     if config.target == "aws-beanstalk":
-        from pymacaron_ci.simulator import beanstalk_names
+        from pymacaron_ci.simulator.beanstalk import names
 
         return World(
-            target=beanstalk_names.simulated(config, endpoints.others["aws"], progress),
+            target=names.simulated(config, endpoints.others["aws"], progress),
             builder=builder,
             repository=repository,
         )

@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from pymacaron_ci.simulator.beanstalk_state import Timings
+from pymacaron_ci.simulator.beanstalk.state import Timings
 from tests.ci.simulator.beanstalk_world import beanstalk
 from tests.ci.targets.beanstalk_deploys import Deploys, release
 

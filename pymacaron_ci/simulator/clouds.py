@@ -24,7 +24,7 @@ Start = Callable[[Path, Runner, Images, int], Cloud]
 
 
 def _aws(folder: Path, runner: Runner, _images: Images, port: int) -> Cloud:
-    from pymacaron_ci.simulator.beanstalk_server import BeanstalkServer
+    from pymacaron_ci.simulator.beanstalk.server import BeanstalkServer
 
     server = BeanstalkServer(folder, runner, port=port)
     return Cloud(url=server.url, close=server.stop)

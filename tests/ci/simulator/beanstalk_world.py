@@ -11,8 +11,8 @@ from typing import Any
 import boto3
 from botocore.config import Config as BotoConfig
 
-from pymacaron_ci.simulator.beanstalk_server import BeanstalkServer
-from pymacaron_ci.simulator.beanstalk_state import Timings
+from pymacaron_ci.simulator.beanstalk.server import BeanstalkServer
+from pymacaron_ci.simulator.beanstalk.state import Timings
 from pymacaron_ci.simulator.instances import ImageNotFound, Instance, Limits, LogLine
 from pymacaron_ci.simulator.web import Request, Response, Server
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from pymacaron_ci.simulator.beanstalk_names import LoopbackNames, set_account
-from pymacaron_ci.simulator.beanstalk_server import BeanstalkServer
-from pymacaron_ci.simulator.beanstalk_state import Timings
+from pymacaron_ci.simulator.beanstalk.names import LoopbackNames, set_account
+from pymacaron_ci.simulator.beanstalk.server import BeanstalkServer
+from pymacaron_ci.simulator.beanstalk.state import Timings
 from pymacaron_ci.targets.beanstalk import bundle
 from tests.ci.simulator.beanstalk_world import QUICK, FakeRunner, beanstalk, client
 from tests.ci.targets.beanstalk_deploys import release, version

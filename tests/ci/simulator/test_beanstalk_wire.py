@@ -13,7 +13,7 @@ from botocore.serialize import create_serializer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pymacaron_ci.simulator import beanstalk_wire as wire
+from pymacaron_ci.simulator.beanstalk import wire
 
 OPERATIONS = [
     (service, name)

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from pymacaron_ci.simulator.beanstalk_names import PATIENCE
+from pymacaron_ci.simulator.beanstalk.names import PATIENCE
 from tests.ci.targets.beanstalk_deploys import Deploys, release
 
 if __name__ == "__main__":

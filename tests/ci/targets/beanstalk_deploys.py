@@ -17,8 +17,8 @@ from botocore.loaders import Loader
 from pymacaron_ci import config as configs
 from pymacaron_ci import pipeline
 from pymacaron_ci.model import CheckResult, Image, Plan, Problem, Release, Report
-from pymacaron_ci.simulator.beanstalk_names import LoopbackNames
-from pymacaron_ci.simulator.beanstalk_server import BeanstalkServer
+from pymacaron_ci.simulator.beanstalk.names import LoopbackNames
+from pymacaron_ci.simulator.beanstalk.server import BeanstalkServer
 from pymacaron_ci.targets.aws import Aws
 from pymacaron_ci.targets.beanstalk import Beanstalk, Patience
 from tests.ci.simulator.beanstalk_world import client

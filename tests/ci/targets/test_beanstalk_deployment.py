@@ -13,8 +13,8 @@ import pytest
 
 from pymacaron import carried
 from pymacaron_ci.model import Change, Release, Secret
-from pymacaron_ci.simulator.beanstalk_names import set_account
-from pymacaron_ci.simulator.beanstalk_server import AwsFault
+from pymacaron_ci.simulator.beanstalk.names import set_account
+from pymacaron_ci.simulator.beanstalk.server import AwsFault
 from pymacaron_ci.targets.aws import Aws
 from tests.ci.simulator.beanstalk_world import FakeRunner, beanstalk, client
 from tests.ci.targets.beanstalk_deploys import LIVE, Builder, Checks, Deploys, Prober, release

@@ -11,7 +11,7 @@ import pytest
 
 from pymacaron_ci.options import OPTIONS
 from pymacaron_ci.options.beanstalk import HERE
-from pymacaron_ci.simulator.beanstalk_names import set_account
+from pymacaron_ci.simulator.beanstalk.names import set_account
 from tests.ci.simulator.beanstalk_world import beanstalk
 from tests.ci.targets.beanstalk_deploys import Checks, Deploys, release
 from tests.contracts import botocore_check

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pymacaron_ci.model import Report
-from pymacaron_ci.simulator.beanstalk_server import AwsFault, BeanstalkServer, Call
+from pymacaron_ci.simulator.beanstalk.server import AwsFault, BeanstalkServer, Call
 from tests.ci.simulator.beanstalk_world import beanstalk
 from tests.ci.targets.beanstalk_deploys import LIVE, Deploys, Prober, release
 

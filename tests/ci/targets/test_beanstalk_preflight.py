@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from pymacaron_ci.errors import DeployError
-from pymacaron_ci.simulator.beanstalk_names import set_account
-from pymacaron_ci.simulator.beanstalk_server import BeanstalkServer
+from pymacaron_ci.simulator.beanstalk.names import set_account
+from pymacaron_ci.simulator.beanstalk.server import BeanstalkServer
 from pymacaron_ci.targets.beanstalk import judging
 from tests.ci.simulator.beanstalk_world import beanstalk, client
 from tests.ci.targets.beanstalk_deploys import Deploys, release

@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 import time
 
-from pymacaron_ci.simulator import beanstalk_catalog as catalog
-from pymacaron_ci.simulator.beanstalk_applications import (
+from pymacaron_ci.simulator.beanstalk import catalog
+from pymacaron_ci.simulator.beanstalk.applications import (
     Values,
     invalid,
     page_of,
     tags_of,
 )
-from pymacaron_ci.simulator.beanstalk_engine import storage_bucket
-from pymacaron_ci.simulator.beanstalk_reports import Reports
-from pymacaron_ci.simulator.beanstalk_state import Environment, new_id
-from pymacaron_ci.simulator.beanstalk_wire import AwsError
+from pymacaron_ci.simulator.beanstalk.engine import storage_bucket
+from pymacaron_ci.simulator.beanstalk.reports import Reports
+from pymacaron_ci.simulator.beanstalk.state import Environment, new_id
+from pymacaron_ci.simulator.beanstalk.wire import AwsError
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?")
 

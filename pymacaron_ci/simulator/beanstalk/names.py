@@ -59,7 +59,7 @@ class LoopbackNames:
 
 
 def set_account(url: str, **values: object) -> None:
-    """Changes what the simulated account holds; names are those of `beanstalk_state.Account`."""
+    """Changes what the simulated account holds; names are those of `state.Account`."""
     request = urllib.request.Request(  # noqa: S310
         f"{url}/_simulator/account", json.dumps(values).encode(), method="PUT"
     )

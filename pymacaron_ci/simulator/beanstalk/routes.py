@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from pymacaron_ci.simulator.beanstalk_balancer import Balancer
-from pymacaron_ci.simulator.beanstalk_state import Environment, Store, Timings
+from pymacaron_ci.simulator.beanstalk.balancer import Balancer
+from pymacaron_ci.simulator.beanstalk.state import Environment, Store, Timings
 
 
 class Routes:

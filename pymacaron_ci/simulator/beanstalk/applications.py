@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pymacaron_ci.simulator import beanstalk_catalog as catalog
-from pymacaron_ci.simulator.beanstalk_bundle import valid_bundle
-from pymacaron_ci.simulator.beanstalk_engine import Engine, storage_bucket
-from pymacaron_ci.simulator.beanstalk_state import ACCOUNT, Store, Timings, Version
-from pymacaron_ci.simulator.beanstalk_wire import AwsError
+from pymacaron_ci.simulator.beanstalk import catalog
+from pymacaron_ci.simulator.beanstalk.bundle import valid_bundle
+from pymacaron_ci.simulator.beanstalk.engine import Engine, storage_bucket
+from pymacaron_ci.simulator.beanstalk.state import ACCOUNT, Store, Timings, Version
+from pymacaron_ci.simulator.beanstalk.wire import AwsError
 
 Values = dict[str, Any]
 

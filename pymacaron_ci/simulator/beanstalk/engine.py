@@ -6,10 +6,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from pymacaron_ci.simulator.beanstalk_balancer import healthy
-from pymacaron_ci.simulator.beanstalk_bundle import image_of
-from pymacaron_ci.simulator.beanstalk_routes import Routes
-from pymacaron_ci.simulator.beanstalk_state import (
+from pymacaron_ci.simulator.beanstalk.balancer import healthy
+from pymacaron_ci.simulator.beanstalk.bundle import image_of
+from pymacaron_ci.simulator.beanstalk.routes import Routes
+from pymacaron_ci.simulator.beanstalk.state import (
     ACCOUNT,
     Environment,
     Operation,

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from pymacaron_ci.simulator.beanstalk_state import ACCOUNT, Account
-from pymacaron_ci.simulator.beanstalk_wire import AwsError, error
+from pymacaron_ci.simulator.beanstalk.state import ACCOUNT, Account
+from pymacaron_ci.simulator.beanstalk.wire import AwsError, error
 from pymacaron_ci.simulator.files import write_atomic
 from pymacaron_ci.simulator.web import Request, Response
 

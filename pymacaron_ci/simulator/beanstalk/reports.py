@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from pymacaron_ci.simulator import beanstalk_catalog as catalog
-from pymacaron_ci.simulator.beanstalk_applications import Applications, Values, invalid, page_of
-from pymacaron_ci.simulator.beanstalk_state import Environment
-from pymacaron_ci.simulator.beanstalk_wire import AwsError
+from pymacaron_ci.simulator.beanstalk import catalog
+from pymacaron_ci.simulator.beanstalk.applications import Applications, Values, invalid, page_of
+from pymacaron_ci.simulator.beanstalk.state import Environment
+from pymacaron_ci.simulator.beanstalk.wire import AwsError
 
 
 class Reports(Applications):

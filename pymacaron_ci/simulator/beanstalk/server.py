@@ -13,11 +13,11 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any, Literal
 
-from pymacaron_ci.simulator.beanstalk_account import AccountApi, Buckets
-from pymacaron_ci.simulator.beanstalk_api import ElasticBeanstalk
-from pymacaron_ci.simulator.beanstalk_engine import Engine
-from pymacaron_ci.simulator.beanstalk_state import Store, Timings, Version
-from pymacaron_ci.simulator.beanstalk_wire import AwsError, answer, error, operation_of
+from pymacaron_ci.simulator.beanstalk.account import AccountApi, Buckets
+from pymacaron_ci.simulator.beanstalk.api import ElasticBeanstalk
+from pymacaron_ci.simulator.beanstalk.engine import Engine
+from pymacaron_ci.simulator.beanstalk.state import Store, Timings, Version
+from pymacaron_ci.simulator.beanstalk.wire import AwsError, answer, error, operation_of
 from pymacaron_ci.simulator.instances import Runner
 from pymacaron_ci.simulator.web import Request, Reset, Response, Server
 

@@ -42,11 +42,12 @@ def write_config(
 
 @pytest.fixture
 def jwt_config(write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch) -> PyMacaronConfig:
-    """The config of a service that uses tokens."""
+    """The config of a service that uses tokens; calls are never slow enough to be reported."""
     monkeypatch.setenv("TEST_JWT_SECRET", SECRET)
     return write_config(
         "name: hello\nlive_url: https://hello.example.com\njwt_secret: TEST_JWT_SECRET\n"
         "jwt_issuer: hello.example.com\njwt_audience: greeters\nenv_secrets:\n- TEST_JWT_SECRET\n"
+        "report_call_exceeding_ms: 3600000\n"
     )
 
 

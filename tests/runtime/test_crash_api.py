@@ -31,7 +31,6 @@ def client(
         reported.append({"title": title, **data})
 
     monkeypatch.setattr(Flask, "run", lambda self, **_: None)
-    jwt_config.report_call_exceeding_ms = 300
     app = Flask("crash")
     api = API(app, port=8080, debug=False, error_reporter=reporter)
     api.load_builtin_apis(["ping", "crash"])
@@ -71,7 +70,10 @@ def test_an_error_can_be_reported_without_failing_the_call(
     assert "called crash/reporterror to test error reporting" in reported[0]["title"]
 
 
-def test_a_slow_call_is_reported(client: FlaskClient, reported: list[Report]) -> None:
+def test_a_slow_call_is_reported(
+    client: FlaskClient, reported: list[Report], jwt_config: PyMacaronConfig
+) -> None:
+    jwt_config.report_call_exceeding_ms = 300
     assert client.get("/crash/slowcall").status_code == 200
     assert [r["is_fatal_error"] for r in reported] == [False]
     assert "calltime exceeded 300 millisec" in reported[0]["title"]
@@ -80,9 +82,11 @@ def test_a_slow_call_is_reported(client: FlaskClient, reported: list[Report]) ->
 def test_no_failure_shows_the_secret(
     client: FlaskClient,
     reported: list[Report],
+    jwt_config: PyMacaronConfig,
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    jwt_config.report_call_exceeding_ms = 10
     for rule in list(client.application.url_map.iter_rules()):
         for method in ("GET", "POST", "DELETE"):
             answer = client.open(

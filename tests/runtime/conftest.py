@@ -10,6 +10,7 @@ import pytest
 from pymacaron.config import PyMacaronConfig, use_config
 from pymacaron.health import health
 from pymacaron.monitor import backends
+from pymacaron.redaction import redactor
 from pymacaron.reports import reports
 
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
@@ -53,8 +54,10 @@ def jwt_config(write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch) -> Py
 
 @pytest.fixture(autouse=True)
 def fresh_services(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No reporter, no monitoring, no ping hooks of an earlier test."""
+    """No reporter, no monitoring, no ping hooks, no secret values of an earlier test."""
     monkeypatch.setattr(reports, "_reporter", None)
     monkeypatch.setattr(backends, "active", [])
     monkeypatch.setattr(health, "hooks", [])
     monkeypatch.setattr(health, "_leaving", bytearray(1))
+    monkeypatch.setattr(redactor, "_values", frozenset())
+    monkeypatch.setattr(redactor, "_pattern", None)

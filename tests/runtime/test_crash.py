@@ -19,6 +19,7 @@ from pymacaron.auth import generate_token, requires_auth
 from pymacaron.config import PyMacaronConfig
 from pymacaron.crash import ErrorHandling, report_error, report_warning, set_error_reporter
 from pymacaron.exceptions import InvalidParameterError, PyMacaronException
+from pymacaron.log import JsonFormatter
 from pymacaron.report_data import body_text, without_secrets
 from pymacaron.reports import Reports, reports
 from tests.runtime.conftest import SECRET
@@ -518,9 +519,12 @@ def test_a_url_loses_its_credentials(url: str, expected: str) -> None:
 
 
 def test_a_planted_secret_is_in_no_answer_report_or_log(
-    box: Box, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    box: Box,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    caplog.handler.setFormatter(__import__("pymacaron.log").log.JsonFormatter("FLASK"))
+    monkeypatch.setattr(caplog.handler, "formatter", JsonFormatter("FLASK"))
     caplog.set_level(logging.DEBUG)
     app = Flask("crash")
 

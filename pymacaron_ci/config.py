@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -192,8 +192,8 @@ def _find(folder: Path, environment: str | None) -> Path:
             for n in ("pym-config.yml", "pym_config.yaml", "pym-config.json")
             if (folder / n).exists()
         ]
-        if not path.exists() and similar:
-            raise _missing(path, f"there is {similar[0]}: rename it")
+        if not path.exists():
+            raise _missing(path, _how_to_find_it(folder, similar))
         return path
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", environment):
         raise ConfigError(
@@ -203,9 +203,7 @@ def _find(folder: Path, environment: str | None) -> Path:
     path = folder / f"pym-config.{environment}.yaml"
     if not path.exists():
         # Never pym-config.yaml in its place: 2.x deployed live's settings to staging like that.
-        others = sorted(
-            p.name[len("pym-config.") : -len(".yaml")] for p in folder.glob("pym-config.*.yaml")
-        )
+        others = _environments(folder)
         near = nearest(environment, others)
         known = (
             f"there are configurations for {', '.join(others[:20])}"
@@ -214,6 +212,23 @@ def _find(folder: Path, environment: str | None) -> Path:
         )
         raise _missing(path, f"did you mean {near}?" if near else known)
     return path
+
+
+def _how_to_find_it(folder: Path, similar: Sequence[str]) -> str:
+    if similar:
+        return f"there is {similar[0]}: rename it"
+    if not folder.is_dir():
+        return f"{quoted(str(folder))} is no folder: -C takes the one in which {FILE} lies"
+    others = _environments(folder)
+    if others:
+        return f"there is pym-config.{others[0]}.yaml: --env {others[0]} uses it"
+    return "run this in the service's folder, or give that folder with -C"
+
+
+def _environments(folder: Path) -> list[str]:
+    """Those that have a configuration of their own."""
+    names = (path.name for path in folder.glob("pym-config.*.yaml"))
+    return sorted(name.removeprefix("pym-config.").removesuffix(".yaml") for name in names)
 
 
 def _missing(path: Path, hint: str) -> ConfigError:

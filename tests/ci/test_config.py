@@ -401,9 +401,25 @@ def test_a_file_under_a_similar_name_is_pointed_out(tmp_path: Path) -> None:
     assert caught.value.problems[0].hint == "there is pym-config.yml: rename it"
 
 
-def test_a_missing_file_is_a_plain_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"pym-config\.yaml does not exist"):
-        config.load(tmp_path, None)
+@pytest.mark.parametrize(
+    ("present", "folder", "hint"),
+    [
+        (None, ".", "run this in the service's folder, or give that folder with -C"),
+        ("pym-config.aws.yaml", ".", "there is pym-config.aws.yaml: --env aws uses it"),
+        (None, "nowhere", "is no folder: -C takes the one in which pym-config.yaml lies"),
+        ("a-file", "a-file", "is no folder: -C takes the one in which pym-config.yaml lies"),
+    ],
+)
+def test_a_missing_file_is_a_plain_error_that_says_where_to_look(
+    tmp_path: Path, present: str | None, folder: str, hint: str
+) -> None:
+    if present:
+        (tmp_path / present).write_text("name: hello\n")
+
+    with pytest.raises(ConfigError, match=r"pym-config\.yaml does not exist") as caught:
+        config.load(tmp_path / folder, None)
+
+    assert (caught.value.problems[0].hint or "").endswith(hint)
 
 
 def test_loading_a_configuration_imports_nothing_heavy() -> None:

@@ -14,8 +14,9 @@ $(VENV)/.done: pyproject.toml runtime/pyproject.toml
 demo: $(VENV)/.done
 	$(BIN)/python examples/demo.py
 
+# A file's tests stay on one worker: they share what is dear to start.
 test: $(VENV)/.done
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(VENV)/.done
 	$(BIN)/ruff format --check .

@@ -107,7 +107,10 @@ class Request:
 
     @property
     def bearer(self) -> str | None:
-        kind, _, token = self.headers.get("Authorization", "").partition(" ")
+        return self.bearer_of("Authorization")
+
+    def bearer_of(self, header: str) -> str | None:
+        kind, _, token = self.headers.get(header, "").partition(" ")
         return token.strip() if kind.lower() == "bearer" and token.strip() else None
 
 

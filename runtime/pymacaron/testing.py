@@ -5,6 +5,7 @@ test.py makes unittest assertions of it, pytest_plugin.py fixtures.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -51,6 +52,19 @@ def target_from(environ: Mapping[str, str] | None = None) -> Target:
     return Target(host=host, port=int(port), token=environ.get("PYM_JWT_TOKEN") or own_token())
 
 
+def server_headers(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What every request must carry, as a JSON object in PYM_SERVER_HEADERS: a private service on
+    Cloud Run wants an identity beside the service's own tokens."""
+    text = (os.environ if environ is None else environ).get("PYM_SERVER_HEADERS", "")
+    try:
+        headers = json.loads(text) if text else {}
+    except ValueError:
+        headers = None
+    if not isinstance(headers, dict) or not all(isinstance(v, str) for v in headers.values()):
+        raise RuntimeError("PYM_SERVER_HEADERS must be a JSON object of texts")
+    return headers
+
+
 def own_token() -> str | None:
     """A token for tests, if the configuration found here can make one."""
     from pymacaron.auth import generate_token
@@ -70,6 +84,7 @@ class Client:
     ) -> None:
         self.target = target
         self._verify = verify_ssl and not os.environ.get("NO_SSL_CHECK")
+        self._headers = server_headers()
         self._timeout = timeout
 
     def call(
@@ -92,7 +107,7 @@ class Client:
         if verb not in METHODS:
             raise ValueError(f"{method} is no HTTP method; use one of {', '.join(METHODS)}")
         url = f"{self.target.url}/{path.lstrip('/')}"
-        headers = {"Authorization": auth} if auth else {}
+        headers = {**self._headers, **({"Authorization": auth} if auth else {})}
         if isinstance(data, dict | list):
             headers["Content-Type"] = "application/json"
         elif data is not None and kind:

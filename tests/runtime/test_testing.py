@@ -47,6 +47,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send(200, {})
         elif route == "error":
             self.send(409, {"status": 409, "error": "SOLD_OUT"})
+        elif route == "identity":
+            self.send(200, {"identity": self.headers.get("X-Identity"), "auth": auth})
         elif route == "text":
             self.send(200, "hello", "text/plain; charset=utf-8")
         elif route == "html":
@@ -121,6 +123,17 @@ def test_without_a_server_the_error_says_what_to_set() -> None:
 def test_port_443_means_https(host: str, port: str, url: str) -> None:
     environ = {"PYM_SERVER_HOST": host, "PYM_SERVER_PORT": port, "PYM_JWT_TOKEN": "t"}
     assert target_from(environ).url == url
+
+
+def test_headers_that_the_server_wants_go_with_every_request(
+    case: PyMacaronTestCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYM_SERVER_HEADERS", '{"X-Identity": "me"}')
+    seen = case.assertGetReturnJson("identity", auth=GOOD)
+    assert seen == {"identity": "me", "auth": GOOD}
+    monkeypatch.setenv("PYM_SERVER_HEADERS", "[1]")
+    with pytest.raises(RuntimeError, match="PYM_SERVER_HEADERS must be a JSON object"):
+        case.assertGetReturnJson("identity")
 
 
 def test_a_token_is_made_where_the_configuration_can(jwt_config: PyMacaronConfig) -> None:

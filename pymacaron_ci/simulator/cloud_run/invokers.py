@@ -39,10 +39,12 @@ class Invokers:
         allowed = self._projects.get(service.project).invokers
 
         def admit(request: Request) -> Response | None:
-            if request.bearer is None:
+            # with both, only the first is looked at
+            token = request.bearer_of("X-Serverless-Authorization") or request.bearer
+            if token is None:
                 return _page(403, "Forbidden", FORBIDDEN.format(path=request.raw_path))
             try:
-                claims = self._tokens.read(request.bearer)
+                claims = self._tokens.read(token)
                 if claims.get("aud") not in audiences:
                     raise TokenInvalid("the audience is another")
             except TokenInvalid:

@@ -39,6 +39,8 @@ def test_an_id_token_made_out_to_the_service_opens_it_and_its_tags(google: World
     service = google.service()
     bearer = token(google, service["uri"])
     assert status(service["uri"], bearer) == 200
+    beside = {"Authorization": "Bearer own", "X-Serverless-Authorization": f"Bearer {bearer}"}
+    assert requests.get(service["uri"], headers=beside, timeout=5).status_code == 200
     assert status(service["trafficStatuses"][1]["uri"], bearer) == 200
 
 

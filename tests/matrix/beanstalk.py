@@ -38,14 +38,20 @@ class BeanstalkBed:
         return deploy_apart, (self._folder, self._server.url, number)
 
     def order(self, wound: Wound, at: int) -> None:
-        kind, acted = wound.kind, wound.acted
-        self._server.add_faults(AwsFault(kind=kind, at=at, acted=acted, seconds=1.2))  # type: ignore[arg-type]
+        fault = AwsFault(
+            kind=wound.kind,  # type: ignore[arg-type]
+            operation=wound.operation,
+            at=at,
+            acted=wound.acted,
+            seconds=1.2,
+        )
+        self._server.add_faults(fault)
 
     def unused(self) -> bool:
         return bool(self._server.clear_faults())
 
     def watch(self, on_call: OnCall) -> None:
-        self._server.on_call = on_call
+        self._server.on_call = lambda call, served: on_call(call.operation, served)
 
     def url(self) -> str | None:
         port = self._server.store.state.ports.get(LIVE)

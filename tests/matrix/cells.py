@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,19 +18,21 @@ from pymacaron_ci.simulator.web import Reset
 from tests.matrix.prober import Prober
 
 SIGNALS = ("SIGKILL", "SIGINT", "SIGTERM")
-OnCall = Callable[[Any, bool], None]
+OnCall = Callable[[str, bool], None]
 Child = tuple[Callable[..., int], Sequence[Any]]
 
 
 @dataclass(frozen=True)
 class Wound:
-    """What happens at a call. `acted`: after the server did what it was asked to."""
+    """What happens at a call. `acted`: after the server did what it was asked to; `operation`: only
+    such calls count, as the bed names them."""
 
     kind: str
     acted: bool = False
+    operation: str = ""
 
     def __str__(self) -> str:
-        return f"{self.kind} after" if self.acted else self.kind
+        return " ".join(filter(None, (self.kind, "after" * self.acted, self.operation)))
 
 
 class Bed(Protocol):
@@ -47,7 +50,7 @@ class Bed(Protocol):
         """Whether a fault was never met; forgets it."""
 
     def watch(self, on_call: OnCall) -> None:
-        """`on_call` is told of each call before and after it is served."""
+        """`on_call` is told of each call's operation before and after it is served."""
 
     def url(self) -> str | None:
         """Where the live service answers to its users."""
@@ -63,17 +66,17 @@ class Bed(Protocol):
 class _Trap:
     """Sends a signal to a process when it makes its `at`th call."""
 
-    number: signal.Signals
+    wound: Wound
     at: int
-    acted: bool
-    process: BaseProcess | None = None
+    process: BaseProcess
 
-    def __call__(self, _: Any, served: bool) -> None:
-        if served == self.acted:
-            self.at -= 1
-        if self.at == 0 and served == self.acted and self.process and self.process.pid:
-            os.kill(self.process.pid, self.number)
-            if self.number == signal.SIGKILL and not served:
+    def __call__(self, operation: str, served: bool) -> None:
+        if served != self.wound.acted or not re.search(self.wound.operation, operation):
+            return
+        self.at -= 1
+        if self.at == 0 and self.process.pid:
+            os.kill(self.process.pid, signal.Signals[self.wound.kind])
+            if self.wound.kind == "SIGKILL" and not served:
                 self.process.join()
                 raise Reset  # a dead process has sent nothing
 
@@ -88,7 +91,7 @@ def wounded(bed: Bed, wound: Wound, number: int, at: int) -> tuple[int, bool]:
     context.set_forkserver_preload(["tests.matrix.beanstalk", "tests.matrix.cloud_run"])
     run, arguments = bed.child(number)
     process = context.Process(target=_ends, args=(run, *arguments))
-    trap = _Trap(signal.Signals[wound.kind], at, wound.acted, process)
+    trap = _Trap(wound, at, process)
     bed.watch(trap)
     process.start()
     process.join(120)
@@ -158,8 +161,8 @@ def _after(bed: Bed, wound: Wound, code: int, before: int | None, number: int) -
     serving = bed.serving()
     if serving not in ({number} if code == 0 else {before, number}):
         troubles.append(f"{serving} is live, not {before}")
-    if wound.kind in SIGNALS and serving is not None:
-        troubles += bed.leftovers(serving)
+    if wound.kind in SIGNALS and serving is not None and serving == before:
+        troubles += bed.leftovers(serving)  # all of it is undone
     return troubles
 
 

@@ -38,8 +38,14 @@ class CloudRunBed:
         return deploy_apart, (self._cloud.simulation.google.url, endpoints.registry, number)
 
     def order(self, wound: Wound, at: int) -> None:
-        kind, acted = wound.kind, wound.acted
-        self._cloud.fail(Fault(kind=kind, at=at, acted=acted, retry_after=2))  # type: ignore[arg-type]
+        fault = Fault(
+            kind=wound.kind,  # type: ignore[arg-type]
+            path=wound.operation,
+            at=at,
+            acted=wound.acted,
+            retry_after=2,
+        )
+        self._cloud.fail(fault)
 
     def unused(self) -> bool:
         faults = self._cloud.simulation.google.api.faults
@@ -48,7 +54,9 @@ class CloudRunBed:
         return unmet
 
     def watch(self, on_call: OnCall) -> None:
-        self._cloud.simulation.google.api.on_call = on_call
+        self._cloud.simulation.google.api.on_call = lambda request, served: on_call(
+            request.path, served
+        )
 
     def url(self) -> str | None:
         for service in self._cloud.simulation.services():

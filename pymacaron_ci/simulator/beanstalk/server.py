@@ -24,7 +24,10 @@ from pymacaron_ci.simulator.web import Request, Reset, Response, Server
 _SCOPE = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
 _SERVICES = {"elasticbeanstalk", "sts", "iam", "ec2", "acm", "ecr"}
 
-FaultKind = Literal["throttled", "500", "503", "timeout", "reset", "expired", "denied", "truncated"]
+FaultKind = Literal[
+    "throttled", "429", "500", "503", "timeout", "reset", "slow",
+    "expired", "denied", "missing", "busy", "truncated",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +49,8 @@ class Call:
 
 
 class BeanstalkServer:
-    """`on_call` is told of each call before and after it is served."""
+    """`calls` and `on_call` are for tests; it is told of each call before and after it is served.
+    Raises it Reset before, the call never arrived."""
 
     def __init__(
         self,
@@ -59,7 +63,7 @@ class BeanstalkServer:
     ) -> None:
         self.calls: list[Call] = []
         self._faults: list[AwsFault] = []
-        self._on_call = on_call
+        self.on_call = on_call
         self._lock = threading.Lock()
         self.store = Store(folder / "beanstalk.json")
         timings = timings or Timings()
@@ -88,9 +92,12 @@ class BeanstalkServer:
         with self._lock:
             self._faults.extend(faults)
 
-    def clear_faults(self) -> None:
+    def clear_faults(self) -> int:
+        """How many were never met."""
         with self._lock:
+            unmet = len(self._faults)
             self._faults.clear()
+            return unmet
 
     def _bundle(self, version: Version) -> bytes | None:
         return self._buckets.get(version.bucket, version.key)
@@ -118,9 +125,9 @@ class BeanstalkServer:
         with self._lock:
             self.calls.append(call)
             fault = self._fault(name)
-        self._on_call(call, False)
+        self.on_call(call, False)
         response = self._answer(call, scope.group(1) if scope else "", act, fault, request_id)
-        self._on_call(call, True)
+        self.on_call(call, True)
         headers = (("x-amzn-RequestId", request_id), ("Date", formatdate(usegmt=True)))
         return replace(response, headers=(*response.headers, *headers))
 
@@ -160,6 +167,9 @@ class BeanstalkServer:
             )
         if fault is None:
             return act()
+        if fault.kind == "slow":
+            time.sleep(fault.seconds)
+            return act()
         response = act() if fault.acted or fault.kind == "truncated" else None
         if fault.kind == "reset":
             raise Reset
@@ -169,7 +179,10 @@ class BeanstalkServer:
         if response and fault.kind == "truncated":
             return replace(response, cut=True)
         s3_is_busy = call.service == "s3" and fault.kind == "throttled"
-        return refuse(_SLOW_DOWN if s3_is_busy else _FAULTS[fault.kind])
+        refusal = refuse(_SLOW_DOWN if s3_is_busy else _FAULTS[fault.kind])
+        if fault.kind == "429":
+            return replace(refusal, headers=(*refusal.headers, ("Retry-After", "1")))
+        return refusal
 
     def _fault(self, operation: str) -> AwsFault | None:
         for index, fault in enumerate(self._faults):
@@ -255,6 +268,10 @@ EXPIRED = AwsError("ExpiredToken", "The security token included in the request i
 _SLOW_DOWN = AwsError("SlowDown", "Please reduce your request rate.", 503)
 _FAULTS = {
     "throttled": AwsError("Throttling", "Rate exceeded", 400),
+    "429": AwsError("TooManyRequestsException", "Too Many Requests", 429),
     "500": AwsError("InternalFailure", "An internal error occurred", 500),
     "503": AwsError("ServiceUnavailable", "The service is temporarily unavailable", 503),
+    # a moment after something was made, not every server knows of it
+    "missing": AwsError("ResourceNotFoundException", "The resource does not exist.", 404),
+    "busy": AwsError("OperationInProgressFailure", "Another operation is in progress.", 400),
 }

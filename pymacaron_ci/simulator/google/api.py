@@ -72,8 +72,8 @@ class Exchange:
 
 
 class GoogleApi:
-    """Serves routes. `faults` and `exchanges` are for tests; `on_call` runs before each call is
-    answered.
+    """Serves routes. `faults`, `exchanges` and `on_call` are for tests; the last is told of each
+    call before and after it is served. Raises it Reset before, the call never arrived.
     """
 
     def __init__(self, routes: Iterable[Route], tokens: Tokens, clock: Clock) -> None:
@@ -82,6 +82,7 @@ class GoogleApi:
         self._tokens = tokens
         self.faults = Faults(_fault, clock.sleep)
         self.exchanges: deque[Exchange] = deque(maxlen=2000)
+        self.on_call: Callable[[Request, bool], None] = lambda *_: None
         self._number = 0
         self._lock = threading.Lock()
         self.base = ""
@@ -93,6 +94,7 @@ class GoogleApi:
 
     def handle(self, request: Request) -> Response:
         body = request.body.read()
+        self.on_call(request, False)
         response = self.faults.serve(request, lambda request: self._answer(request, body))
         with self._lock:
             self._number += 1
@@ -107,6 +109,7 @@ class GoogleApi:
                     answer=answer,
                 )
             )
+        self.on_call(request, True)
         return response
 
     def _answer(self, request: Request, body: bytes) -> Response:

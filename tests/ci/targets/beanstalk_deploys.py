@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -120,34 +119,6 @@ def version(url: str) -> str | None:
         return str(found) if found else None
 
 
-class Prober:
-    """Asks the live name 20 times a second; `failures` are the answers that were none."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self.failures: list[str] = []
-        self.answers = 0
-
-    def _run(self) -> None:
-        while not self._end.wait(0.05):
-            try:
-                with urllib.request.urlopen(f"{self._url}/ping", timeout=5) as answer:
-                    answer.read()
-                self.answers += 1
-            except OSError as error:
-                self.failures.append(str(error))
-
-    def __enter__(self) -> Prober:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
-
-
 class Deploys:
     """A service's folder, and the simulated account it is deployed to."""
 
@@ -188,13 +159,21 @@ class Deploys:
             **{"patience": QUICK, **options},
         )
 
-    def deploy(self, wanted: Release, *, checks: Checks | None = None, **options: Any) -> Report:
+    def deploy(
+        self,
+        wanted: Release,
+        *,
+        checks: Checks | None = None,
+        hold_signals: Callable[[], AbstractContextManager[object]] = nullcontext,
+        **options: Any,
+    ) -> Report:
         job = pipeline.Job(
             release=wanted,
             target=self.target(**options),
             builder=Builder(),
             checks=checks or Checks(),
             reporter=self.reporter,
+            hold_signals=hold_signals,
         )
         return pipeline.run(job)
 

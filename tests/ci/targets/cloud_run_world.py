@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -218,7 +218,13 @@ class World:
             progress=self.said.append,
         )
 
-    def deploy(self, release: Release, target: CloudRun | None = None, **changes: Any) -> Report:
+    def deploy(
+        self,
+        release: Release,
+        target: CloudRun | None = None,
+        hold_signals: Callable[[], AbstractContextManager[object]] = nullcontext,
+        **changes: Any,
+    ) -> Report:
         """As a user would: a new process, that knows nothing but what the cloud holds."""
         return pipeline.run(
             pipeline.Job(
@@ -227,6 +233,7 @@ class World:
                 builder=Builder(self.simulation.endpoints.registry),
                 checks=Checks(self.clock),
                 reporter=FakeReporter(self.said),
+                hold_signals=hold_signals,
             )
         )
 
@@ -301,28 +308,3 @@ def world(folder: Path, **options: Any) -> Iterator[World]:
         yield made
         errors = made.recorder.errors  # Google's own descriptions judge every call
         assert not errors, errors
-
-
-@contextmanager
-def prober(url: str, rate: float = 20, path: str = "/ping") -> Iterator[list[str]]:
-    """Asks a URL `rate` times a second; the list collects what was not a 200."""
-    failures: list[str] = []
-    over = threading.Event()
-
-    def ask() -> None:
-        while not over.wait(1 / rate):
-            try:
-                status, _ = get(f"{url}{path}", {})
-            except OSError as error:
-                failures.append(repr(error))
-                continue
-            if status != 200:
-                failures.append(str(status))
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    try:
-        yield failures
-    finally:
-        over.set()
-        thread.join(15)

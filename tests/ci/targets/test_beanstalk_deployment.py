@@ -17,8 +17,9 @@ from pymacaron_ci.simulator.beanstalk.names import set_account
 from pymacaron_ci.simulator.beanstalk.server import AwsFault
 from pymacaron_ci.targets.aws import Aws
 from tests.ci.simulator.beanstalk_world import FakeRunner, beanstalk, client
-from tests.ci.targets.beanstalk_deploys import LIVE, Builder, Checks, Deploys, Prober, release
+from tests.ci.targets.beanstalk_deploys import LIVE, Builder, Checks, Deploys, release
 from tests.contracts import botocore_check
+from tests.matrix.prober import Prober
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_a_first_deployment_takes_the_live_name(deploys: Deploys) -> None:
 
 def test_a_second_deployment_swaps_the_names_and_nobody_notices(deploys: Deploys) -> None:
     deploys.deploy(release(1))
-    with Prober(deploys.live_url) as prober:
+    with Prober.at(deploys.live_url) as prober:
         report = deploys.deploy(release(2))
     assert (report.status, report.exit_code) == ("deployed", 0)
     assert report.previous is not None
@@ -89,7 +90,7 @@ def test_a_candidate_that_is_not_well_never_goes_live(
     deploys: Deploys, image: str, told: str
 ) -> None:
     deploys.deploy(release(1))
-    with Prober(deploys.live_url) as prober:
+    with Prober.at(deploys.live_url) as prober:
         report = deploys.deploy(release(2, image))
     assert (report.status, report.exit_code) == ("undone", 6)
     assert told in (report.problems[0].hint or "")
@@ -120,7 +121,7 @@ def test_tests_that_fail_on_the_candidate_keep_it_from_live(deploys: Deploys) ->
 
 def test_tests_that_fail_on_live_bring_the_former_release_back(deploys: Deploys) -> None:
     deploys.deploy(release(1))
-    with Prober(deploys.live_url) as prober:
+    with Prober.at(deploys.live_url) as prober:
         report = deploys.deploy(release(2), checks=Checks(refuse=2))
     assert (report.status, report.exit_code) == ("undone", 6)
     assert deploys.live == release(1).id

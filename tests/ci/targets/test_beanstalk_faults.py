@@ -1,20 +1,15 @@
-"""Calls that fail, answers that are lost, runs that are killed: live goes on all the same."""
+"""Calls that fail and answers that are lost where it matters most: live goes on all the same."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from pymacaron_ci.model import Report
-from pymacaron_ci.simulator.beanstalk.server import AwsFault, BeanstalkServer, Call
+from pymacaron_ci.simulator.beanstalk.server import AwsFault
 from tests.ci.simulator.beanstalk_world import beanstalk
-from tests.ci.targets.beanstalk_deploys import LIVE, Deploys, Prober, release
+from tests.ci.targets.beanstalk_deploys import LIVE, Deploys, release
+from tests.matrix.prober import Prober
 
 OLD, NEW = (f"hello-{release(n).id}" for n in (1, 2))
 
@@ -55,7 +50,7 @@ def test_a_call_that_fails_once_is_got_over(
     with beanstalk(tmp_path / "simulator") as (server, _):
         deploys = Deploys(server, tmp_path / "service")
         deploys.deploy(release(1))
-        with Prober(deploys.live_url) as prober:
+        with Prober.at(deploys.live_url) as prober:
             fault = AwsFault(kind=kind, operation=operation, acted=acted, seconds=1.2)  # type: ignore[arg-type]
             server.add_faults(fault)
             report = deploys.deploy(release(2))
@@ -81,7 +76,7 @@ def test_a_call_that_goes_on_failing_leaves_live_alone_and_a_re_run_converges(
     with beanstalk(tmp_path / "simulator") as (server, _):
         deploys = Deploys(server, tmp_path / "service")
         deploys.deploy(release(1))
-        with Prober(deploys.live_url) as prober:
+        with Prober.at(deploys.live_url) as prober:
             fault = AwsFault(kind=kind, operation=operation, acted=acted, times=9)  # type: ignore[arg-type]
             server.add_faults(fault)
             failed = deploys.deploy(release(2), attempts=2)
@@ -91,50 +86,3 @@ def test_a_call_that_goes_on_failing_leaves_live_alone_and_a_re_run_converges(
         assert (report.exit_code) == 0, report.problems
         converged(deploys)
         assert prober.failures == []
-
-
-@dataclass
-class Killer:
-    """Kills a process when it makes its first call of one kind: before it is served, or after."""
-
-    operation: str
-    after: bool
-    pid: int | None = None
-
-    def __call__(self, call: Call, served: bool) -> None:
-        if self.pid and call.operation == self.operation and served == self.after:
-            os.kill(self.pid, signal.SIGKILL)
-            self.pid = None
-
-
-@pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize(
-    "operation",
-    [
-        "CreateEnvironment",
-        "SwapEnvironmentCNAMEs",
-        "UpdateTagsForResource",
-        "CreateApplicationVersion",
-    ],
-)
-def test_a_run_that_is_killed_is_finished_by_the_next(
-    tmp_path: Path, operation: str, after: bool
-) -> None:
-    killer = Killer(operation, after)
-    with beanstalk(tmp_path / "simulator", on_call=killer) as (server, _):
-        deploys = Deploys(server, tmp_path / "service")
-        deploys.deploy(release(1))
-        with Prober(deploys.live_url) as prober:
-            assert run_apart(tmp_path / "service", server, killer) == -signal.SIGKILL
-            report: Report = deploys.deploy(release(2))
-        assert report.exit_code == 0, report.problems
-        converged(deploys)
-        assert prober.failures == []
-
-
-def run_apart(folder: Path, server: BeanstalkServer, killer: Killer) -> int:
-    command = [sys.executable, "-m", "tests.ci.targets.beanstalk_child", str(folder)]
-    command += [server.url, "2"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        killer.pid = process.pid
-        return process.wait(60)

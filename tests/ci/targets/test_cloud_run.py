@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.ci.targets.cloud_run_world import SECRET, World, prober, release, world
+from tests.ci.targets.cloud_run_world import SECRET, World, release, world
+from tests.matrix.prober import Prober
 
 
 @pytest.fixture
@@ -43,13 +44,13 @@ def test_the_container_gets_exactly_its_environment(cloud: World) -> None:
 
 def test_a_second_deployment_moves_the_requests_without_losing_one(cloud: World) -> None:
     cloud.deploy(release("1"))
-    with prober(cloud.service()["uri"]) as failures:
+    with Prober.at(cloud.service()["uri"]) as prober:
         report = cloud.deploy(release("2"))
 
     assert report.status == "deployed"
     assert report.previous is not None
     assert report.previous.id == release("1").id
-    assert failures == []
+    assert prober.failures == []
     assert cloud.answers() == release("2").id
     assert cloud.traffic() == {"hello-live-000000000002": 100}
     assert cloud.tags() == set()
@@ -66,11 +67,11 @@ def test_the_same_release_again_has_nothing_to_do(cloud: World) -> None:
 @pytest.mark.parametrize("how", ["exits", "deaf", "tests"])
 def test_a_broken_release_never_gets_requests(cloud: World, how: str) -> None:
     cloud.deploy(release("1"))
-    with prober(cloud.service()["uri"]) as failures:
+    with Prober.at(cloud.service()["uri"]) as prober:
         report = cloud.deploy(release("2", BROKEN=how))
 
     assert report.status == "undone", report
-    assert failures == []
+    assert prober.failures == []
     assert cloud.answers() == cloud.answers("hello-staging") == release("1").id
     assert cloud.tags() == set()
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.ci.targets.cloud_run_world import World, prober, release, world
+from tests.ci.targets.cloud_run_world import World, release, world
+from tests.matrix.prober import Prober
 
 
 @pytest.fixture
@@ -66,24 +67,24 @@ def test_traffic_moves_in_steps_and_each_is_watched(cloud: World) -> None:
             super().append(text)
 
     cloud.said = Watching()
-    with prober(cloud.service()["uri"]) as failures:
+    with Prober.at(cloud.service()["uri"]) as prober:
         report = cloud.deploy(release("2"), traffic_steps=(10, 50, 100), soak_seconds=2)
     assert report.status == "deployed"
     assert [s.get("hello-live-000000000002") for s in shares] == [10, 50, 100]
-    assert failures == []
+    assert prober.failures == []
 
 
 def test_a_step_in_which_real_callers_fail_sends_all_requests_back(cloud: World) -> None:
     """The checks see nothing: /ping answers, tests pass. The request log tells."""
     cloud.deploy(release("1"))
-    with prober(cloud.service()["uri"], path="/sometimes") as failures:
+    with Prober.at(cloud.service()["uri"], path="/sometimes") as prober:
         report = cloud.deploy(
             release("2", BROKEN="callers"), traffic_steps=(50, 100), soak_seconds=30
         )
     assert report.status == "undone", report
     assert "of the" in report.problems[0].text
     assert "requests that reached it" in report.problems[0].text
-    assert set(failures) == {"500"}
+    assert set(prober.failures) == {"500"}
     assert cloud.traffic() == {"hello-live-000000000001": 100}
 
 

@@ -21,10 +21,10 @@ from tests.ci.targets.cloud_run_world import (
     Builder,
     Checks,
     World,
-    prober,
     release,
     world,
 )
+from tests.matrix.prober import Prober
 
 STEPS = (10, 50, 100)
 
@@ -156,10 +156,10 @@ def test_a_rollback_brings_the_former_release_back_and_forth(cloud: World) -> No
         live = cloud.target().live()
         assert live.previous is not None
         assert live.proven
-        with prober(cloud.service()["uri"]) as failures:
+        with Prober.at(cloud.service()["uri"]) as prober:
             report = cloud.deploy(live.previous)
         assert report.status == "deployed", report
-        assert failures == []
+        assert prober.failures == []
         assert cloud.answers() == release(expected).id
         assert cloud.environment()["WORD"] == word
         assert cloud.tags() == set()
@@ -257,12 +257,12 @@ def test_of_two_runs_at_once_one_stops_and_live_is_proven(cloud: World) -> None:
         threading.Thread(target=lambda n=n: reports.append(cloud.deploy(release(n))))
         for n in ("2", "3")
     ]
-    with prober(cloud.service()["uri"]) as failures:
+    with Prober.at(cloud.service()["uri"]) as prober:
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(60)
-    assert failures == []
+    assert prober.failures == []
     done = [r for r in reports if r.status == "deployed"]
     assert len(reports) == 2
     assert cloud.answers() in {release("1").id, *(r.release.id for r in done)}

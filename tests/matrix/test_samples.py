@@ -1,0 +1,73 @@
+"""A sample of the matrix; `python -m tests.matrix` runs all of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.matrix import beanstalk, cloud_run
+from tests.matrix.__main__ import BEDS
+from tests.matrix.cells import Wound, beside_live, from_nothing
+
+# A deployment to Cloud Run makes about seventy calls, one to Elastic Beanstalk about forty. Each
+# wound starts at another one, so that together they hit most of them.
+
+
+@pytest.mark.parametrize(
+    ("wound", "start"),
+    [
+        (Wound("401"), 2),
+        (Wound("403"), 4),
+        (Wound("404"), 6),
+        (Wound("409"), 8),
+        (Wound("429"), 10),
+        (Wound("500", acted=True), 12),
+        (Wound("503"), 13),
+        (Wound("reset"), 14),
+        (Wound("reset", acted=True), 15),
+        (Wound("slow"), 16),
+        (Wound("truncated"), 17),
+        (Wound("SIGKILL"), 3),
+        (Wound("SIGKILL", acted=True), 9),
+        (Wound("SIGTERM"), 5),
+    ],
+    ids=str,
+)
+def test_no_wound_costs_a_request_to_live_on_cloud_run(wound: Wound, start: int) -> None:
+    with cloud_run.bed() as bed:
+        assert list(beside_live(bed, wound, start=start, every=30)) == []
+
+
+@pytest.mark.parametrize(
+    ("wound", "start"),
+    [
+        (Wound("SIGKILL", operation="CreateEnvironment"), 1),
+        (Wound("SIGKILL", operation="CreateEnvironment", acted=True), 1),
+        (Wound("SIGKILL", operation="SwapEnvironmentCNAMEs"), 1),
+        (Wound("SIGKILL", operation="SwapEnvironmentCNAMEs", acted=True), 1),
+        (Wound("SIGTERM", operation="SwapEnvironmentCNAMEs", acted=True), 1),
+        (Wound("SIGKILL", acted=True), 6),
+        (Wound("SIGINT"), 9),
+        (Wound("expired"), 12),
+        (Wound("missing"), 15),
+        (Wound("truncated"), 18),
+    ],
+    ids=str,
+)
+def test_no_wound_costs_a_request_to_live_on_beanstalk(wound: Wound, start: int) -> None:
+    with beanstalk.bed() as bed:
+        assert list(beside_live(bed, wound, start=start, every=30)) == []
+
+
+@pytest.mark.parametrize(
+    ("wound", "start"),
+    [
+        (Wound("reset", acted=True), 5),
+        (Wound("SIGKILL", acted=True), 12),
+        (Wound("SIGINT"), 20),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("target", BEDS)
+def test_a_first_deployment_is_undone_or_finished(target: str, wound: Wound, start: int) -> None:
+    make, _ = BEDS[target]
+    assert list(from_nothing(make, wound, start=start, every=30)) == []

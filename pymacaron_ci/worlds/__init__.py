@@ -1,0 +1,101 @@
+"""Where a deployment happens: the real clouds or simulated ones. Only this package knows both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pymacaron_ci import image
+from pymacaron_ci.builder import Builder
+from pymacaron_ci.config import Config
+from pymacaron_ci.dry_run import DryBuilder, Unseen
+from pymacaron_ci.errors import DeployError
+from pymacaron_ci.images.recipe import Recipe
+from pymacaron_ci.oidc import Login, TokenSource
+from pymacaron_ci.targets import Target
+from pymacaron_ci.worlds.platform import SIMULATED_PROJECT, Access, Platform
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """A target, something that makes images for it, and where they are pushed."""
+
+    target: Target
+    builder: Builder
+    repository: str
+
+
+def platform_of(config: Config) -> Platform:
+    """Every target has its place here. Imported when asked for: each brings a cloud's library."""
+    match config.target:
+        case "gcp-cloud-run":
+            from pymacaron_ci.worlds import cloud_run
+
+            return cloud_run
+        case "aws-beanstalk":
+            from pymacaron_ci.worlds import beanstalk
+
+            return beanstalk
+    raise DeployError(
+        f"deploying to {config.target} is not possible yet",
+        hint="gcp-cloud-run and aws-beanstalk are; validate works for all targets",
+    )
+
+
+def real(
+    config: Config,
+    recipe: Recipe,
+    *,
+    environ: Mapping[str, str],
+    login: Login | None,
+    tokens: Callable[[], TokenSource] | None,
+    progress: Progress,
+) -> World:
+    """The clouds themselves, with the credentials that the environment or the log-in gives."""
+    access = Access(environ=environ, login=login, tokens=tokens, progress=progress)
+    reached = platform_of(config).real(config, access)
+    recipe = replace(recipe, cloud_login=reached.registry_login)
+    return World(
+        target=reached.target,
+        builder=image.builder(recipe, config.settings.builder, progress),
+        repository=config.image_repository(reached.project),
+    )
+
+
+def unseen(config: Config, environ: Mapping[str, str], *, why: str) -> World:
+    """For a dry run that may not look: the plan as if nothing were there."""
+    project = environ.get("GOOGLE_CLOUD_PROJECT")
+    return World(
+        target=Unseen(config.target, platform_of(config).first_phases(config, project), why),
+        builder=DryBuilder(),
+        repository=config.image_repository(project),
+    )
+
+
+def simulated(
+    config: Config,
+    recipe: Recipe,
+    *,
+    state: Path,
+    environ: Mapping[str, str],
+    progress: Progress,
+) -> World:
+    """Loopback stand-ins that run the service for real; in containers where an engine answers."""
+    from pymacaron_ci.simulator import client
+
+    chosen = platform_of(config)
+    reason = image.engine_is_missing(recipe)
+    if reason:
+        progress(f"instances are processes, not containers: {reason}")
+    endpoints = client.start(
+        state, engine=reason is None, clouds=chosen.SIMULATED_CLOUDS, environ=environ
+    )
+    make = image.docker_builder if endpoints.instances == "container" else image.source_builder
+    return World(
+        target=chosen.simulated(config, endpoints, progress),
+        builder=make(recipe, progress),
+        repository=f"{endpoints.registry}/{config.image_repository(SIMULATED_PROJECT)}",
+    )

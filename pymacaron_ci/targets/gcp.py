@@ -10,15 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
-from pymacaron_ci.errors import DeployError
+from pymacaron_ci.targets.calls import BUSY, TIMEOUT, CallFailed, repeated, retry_after
 from pymacaron_ci.waiting import Clock, Pending, Ready, SystemClock, wait_for
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-BUSY = frozenset({429, 500, 502, 503, 504})
-TIMEOUT = (10.0, 60.0)  # seconds to connect, to wait for an answer
 HELD = 20.0  # seconds that a server may take to answer a wait
-RETRY_FOR = 90.0  # seconds that a read keeps trying
-LONGEST_WAIT = 60.0  # seconds of a Retry-After that are honoured
 
 Body = dict[str, Any]
 Query = Mapping[str, str] | Sequence[tuple[str, str]]
@@ -45,26 +41,12 @@ class Endpoints:
         return cls(**{field.name: url.rstrip("/") for field in fields(cls)})
 
 
-class ApiError(DeployError):
-    """What an API refused, in its own words. `transient`: it may be different a moment later."""
+class ApiError(CallFailed):
+    """What an API refused, in its own words; `status` is Google's name for the kind of error."""
 
-    def __init__(
-        self,
-        text: str,
-        *,
-        code: int | None = None,
-        status: str = "",
-        message: str = "",
-        transient: bool = False,
-        retry_after: float | None = None,
-        hint: str | None = None,
-    ) -> None:
-        super().__init__(text, hint=hint)
-        self.code = code
+    def __init__(self, text: str, *, status: str = "", **options: Any) -> None:
+        super().__init__(text, **options)
         self.status = status
-        self.message = message
-        self.transient = transient
-        self.retry_after = retry_after
 
 
 class Answer(Protocol):
@@ -93,8 +75,8 @@ class Http(Protocol):
     ) -> Answer: ...
 
 
-def authorized(credentials: Any) -> Http:
-    """An HTTP session that carries the credentials' token and refreshes it.
+def authorized(credentials: Any) -> Any:
+    """A requests.Session that carries the credentials' token and refreshes it.
 
     google-auth asks iamcredentials for "allowed locations" in a background thread when it is handed
     service account or federated credentials; a wrapper that only knows how to get a token has no
@@ -110,8 +92,7 @@ def authorized(credentials: Any) -> Http:
     wrapped = Credentials(  # type: ignore[no-untyped-call]
         token=None, refresh_handler=refresh, scopes=[SCOPE]
     )
-    session: Http = AuthorizedSession(wrapped)  # type: ignore[no-untyped-call]
-    return session
+    return AuthorizedSession(wrapped)  # type: ignore[no-untyped-call]
 
 
 class FixedToken:
@@ -163,31 +144,13 @@ class GoogleSession:
         method: str | None = None,
     ) -> Body:
         """A call that changes nothing, retried. `post`: the body, where reading is a POST."""
-        start = not_before = self.clock.now()
-
-        def attempt() -> Ready[Body] | Pending:
-            nonlocal not_before
-            if self.clock.now() < not_before:
-                return Pending()
-            try:
-                verb = method or ("GET" if post is None else "POST")
-                return Ready(self.change(verb, api, path, query=query, body=post))
-            except ApiError as error:
-                if not error.transient and error.status != "ABORTED":
-                    raise
-                not_before = self.clock.now() + (error.retry_after or 0)
-                if not_before - start > RETRY_FOR:
-                    raise
-                return Pending(f"{error}; trying again")
-
-        return wait_for(
+        verb = method or ("GET" if post is None else "POST")
+        return repeated(
             f"asking {_name(api)}",
-            attempt,
-            timeout=RETRY_FOR,
+            lambda: self.change(verb, api, path, query=query, body=post),
             clock=self.clock,
             progress=self._progress,
-            first=0.25,
-            most=8,
+            again=lambda e: e.transient or (isinstance(e, ApiError) and e.status == "ABORTED"),
         )
 
     def find(self, api: str, path: str, *, query: Query | None = None) -> Body | None:
@@ -267,7 +230,7 @@ def refusal(api: str, answer: Answer) -> ApiError:
         status=status,
         message=message,
         transient=code in BUSY,
-        retry_after=_retry_after(answer.headers),
+        retry_after=retry_after(answer.headers),
         hint=_hint(code, status, message, details),
     )
 
@@ -314,11 +277,6 @@ def _hint(code: int, status: str, message: str, details: list[Body]) -> str | No
             "https://status.cloud.google.com tells of outages"
         )
     return None
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    value = headers.get("Retry-After", "")
-    return min(float(value), LONGEST_WAIT) if value.isdigit() else None
 
 
 def _lost(api: str, error: Exception) -> ApiError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from pymacaron_ci.config import Config
 from pymacaron_ci.images import cloud_logins
@@ -11,9 +12,13 @@ from pymacaron_ci.simulator.endpoints import Endpoints
 from pymacaron_ci.targets import Target, cloud_run, gcp, google_login
 from pymacaron_ci.targets.cloud_run import planning
 from pymacaron_ci.targets.cloud_run.wanted import wanted
+from pymacaron_ci.targets.live_url import leads_to
 from pymacaron_ci.worlds.platform import SIMULATED_PROJECT, Access, Reached
 
 SIMULATED_CLOUDS: tuple[str, ...] = ()
+HOW = (
+    "map the domain to the service, or point a load balancer at it (docs/targets/gcp-cloud-run.md)"
+)
 
 
 def real(config: Config, access: Access) -> Reached:
@@ -23,7 +28,7 @@ def real(config: Config, access: Access) -> Reached:
             config,
             gcp.GoogleSession.over(credentials, progress=access.progress),
             project=project,
-            leads_to=cloud_run.leads_to,
+            leads_to=partial(leads_to, how=HOW),
             progress=access.progress,
         ),
         registry_login=cloud_logins.google(credentials),

@@ -1,6 +1,5 @@
 """The target gcp-cloud-run: a new revision gets requests only after it has answered for itself."""
 
-from pymacaron_ci.targets.cloud_run.live_url import leads_to
 from pymacaron_ci.targets.cloud_run.target import CloudRun
 
-__all__ = ["CloudRun", "leads_to"]
+__all__ = ["CloudRun"]

@@ -9,7 +9,7 @@ from typing import Any
 from pymacaron_ci.errors import DeployError
 from pymacaron_ci.targets.cloud_run import state
 from pymacaron_ci.targets.cloud_run.state import Revision, Service
-from pymacaron_ci.targets.cloud_run.wanted import Repository, SecretVersion, Wanted
+from pymacaron_ci.targets.cloud_run.wanted import SecretVersion, Wanted
 from pymacaron_ci.targets.gcp import ApiError, GoogleSession, finished
 from pymacaron_ci.waiting import Pending, Ready, wait_for
 
@@ -44,7 +44,7 @@ class Api:
     ) -> None:
         self.session = session
         self._wanted = wanted
-        self._progress = progress
+        self.progress = progress
         self._timeout = write_timeout
         self._generations: dict[str, str] = {}
 
@@ -183,27 +183,6 @@ class Api:
         number = state.short(found.get("name"))
         return SecretVersion(name=secret.name, version=number or secret.version)
 
-    def create_repository(self, place: Repository) -> None:
-        """For images; one that is there already is fine."""
-        parent = f"projects/{place.project}/locations/{place.location}"
-
-        def attempt() -> Ready[None] | Pending:
-            if self.session.find("artifactregistry", f"v1/{parent}/repositories/{place.name}"):
-                return Ready(None)
-            try:
-                self.session.change(
-                    "POST",
-                    "artifactregistry",
-                    f"v1/{parent}/repositories",
-                    query={"repositoryId": place.name},
-                    body={"format": "DOCKER", "description": "images of PyMacaron services"},
-                )
-            except ApiError as error:
-                return self.again(error)
-            return Pending(f"creating {place.name}…")
-
-        self.until(f"creating the image repository {place.name}", attempt)
-
     def _dry(
         self, method: str, path: str, query: Mapping[str, str], body: Mapping[str, Any]
     ) -> None:
@@ -251,7 +230,7 @@ class Api:
             attempt,
             timeout=CHANGE_TIMEOUT,
             clock=self.session.clock,
-            progress=self._progress,
+            progress=self.progress,
             first=0.3,
             most=5,
         )
@@ -268,7 +247,7 @@ class Api:
                     what=what,
                     timeout=self._timeout,
                     held=True,
-                    progress=self._progress,
+                    progress=self.progress,
                 )
             except ApiError as error:
                 if error.code != 404:
@@ -296,7 +275,7 @@ class Api:
             probe,
             timeout=self._timeout,
             clock=self.session.clock,
-            progress=self._progress,
+            progress=self.progress,
             first=0.2,
             most=3,
         )

@@ -8,6 +8,8 @@ from typing import Any
 
 from pymacaron_ci.errors import DeployError
 from pymacaron_ci.model import Release, Step
+from pymacaron_ci.targets import artifact_registry
+from pymacaron_ci.targets.artifact_registry import CreateRepository
 from pymacaron_ci.targets.cloud_run import bodies, names, planning
 from pymacaron_ci.targets.cloud_run.api import Api, OperationFailed, Patch
 from pymacaron_ci.targets.cloud_run.invokers import set_public
@@ -17,7 +19,6 @@ from pymacaron_ci.targets.cloud_run.state import Revision, Service, of_release
 from pymacaron_ci.targets.cloud_run.steps import (
     AddRevision,
     AskFirst,
-    CreateRepository,
     CreateService,
     MarkProven,
     RestoreTraffic,
@@ -88,7 +89,8 @@ class Changes:
 
     def _create_repository(self, step: CreateRepository) -> Made:
         if self._wanted.repository:
-            self._api.create_repository(self._wanted.repository)
+            session = self._api.session
+            artifact_registry.create(session, self._wanted.repository, self._api.progress)
         return Made(note=step.name)
 
     def _ask_first(self, step: AskFirst, release: Release, before: Seen) -> Made:

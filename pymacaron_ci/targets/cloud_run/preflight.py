@@ -6,17 +6,18 @@ A check that we may not make is no problem: it is named in a note, and the deplo
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pymacaron_ci.model import Problem, Release, Secret
+from pymacaron_ci.targets import artifact_registry
 from pymacaron_ci.targets.cloud_run import bodies, names
 from pymacaron_ci.targets.cloud_run.api import Api
 from pymacaron_ci.targets.cloud_run.invokers import FORBIDDEN
 from pymacaron_ci.targets.cloud_run.planning import Seen
 from pymacaron_ci.targets.cloud_run.wanted import Wanted
 from pymacaron_ci.targets.gcp import ApiError
+from pymacaron_ci.targets.preflight import Check, Finding, bad, side_by_side
 
 APIS = ("run.googleapis.com", "artifactregistry.googleapis.com")
 PERMISSIONS = (
@@ -34,15 +35,6 @@ LONGEST_VALUE = 32768
 RESERVED = re.compile(r"PORT|K_SERVICE|K_REVISION|K_CONFIGURATION|X_GOOGLE_.*")
 
 
-@dataclass(frozen=True)
-class Finding:
-    """A problem; something that could not be checked; or a repository that may be created."""
-
-    problem: Problem | None = None
-    unchecked: str | None = None
-    create_repository: str | None = None
-
-
 @dataclass(frozen=True, kw_only=True)
 class Preflight:
     api: Api
@@ -51,7 +43,7 @@ class Preflight:
     def findings(self, release: Release) -> list[Finding]:
         """Everything that asks no more than the project; the services' own requests come later."""
         found = [*sizes(self.wanted, release)]
-        checks: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
+        checks: list[Check] = [
             ("the project", self._project),
             ("which APIs are enabled", self._apis),
             ("the region", self._region),
@@ -61,10 +53,7 @@ class Preflight:
             ("the secrets", self._secrets),
             ("organisation policies", self._policy),
         ]
-        with ThreadPoolExecutor(len(checks)) as pool:
-            for findings in pool.map(lambda check: _attempt(*check), checks):
-                found += findings
-        return found
+        return [*found, *side_by_side(checks)]
 
     def would_take(self, release: Release, service: str, seen: Seen) -> Iterator[Finding]:
         """Cloud Run's own judgement of the request to come, with an image that it knows already."""
@@ -91,7 +80,7 @@ class Preflight:
         found = self.api.session.read("cloudresourcemanager", f"v3/projects/{project}")
         state = found.get("state", "ACTIVE")
         if state != "ACTIVE":
-            yield _bad(
+            yield bad(
                 f"the project {project} is {str(state).lower().replace('_', ' ')}",
                 "restore it in the console, or deploy to another project",
             )
@@ -111,7 +100,7 @@ class Preflight:
             if s.get("state") == "DISABLED"
         ]
         if off:
-            yield _bad(
+            yield bad(
                 f"not enabled in the project {project}: {', '.join(off)}",
                 f"gcloud services enable {' '.join(off)} --project {project}",
             )
@@ -128,32 +117,15 @@ class Preflight:
                 break
             query["pageToken"] = str(page["nextPageToken"])
         if regions and wanted.region not in regions:
-            yield _bad(
+            yield bad(
                 f"Cloud Run does not run in the region {wanted.region} for this project",
                 "gcp_region: gcloud run regions list tells which there are",
             )
 
     def _repository(self) -> Iterator[Finding]:
-        place = self.wanted.repository
-        if place is None:
-            return
-        path = f"v1/projects/{place.project}/locations/{place.location}/repositories/{place.name}"
-        found = self.api.session.find("artifactregistry", path)
-        if found is not None and found.get("format", "DOCKER") != "DOCKER":
-            yield _bad(
-                f"the repository {place.name} of Artifact Registry holds "
-                f"{str(found['format']).lower()} packages, not images",
-                "name another one in docker_repository",
-            )
-        if found is None and self.wanted.create_missing:
-            yield Finding(create_repository=place.name)
-        elif found is None:
-            yield _bad(
-                f"Artifact Registry has no repository {place.name} in {place.location} "
-                f"(project {place.project})",
-                f"gcloud artifacts repositories create {place.name} --repository-format docker "
-                f"--location {place.location} --project {place.project}, or create_missing: true",
-            )
+        return artifact_registry.findings(
+            self.api.session, self.wanted.repository, create_missing=self.wanted.create_missing
+        )
 
     def _permissions(self) -> Iterator[Finding]:
         project = self.wanted.project
@@ -166,7 +138,7 @@ class Preflight:
         missing = [p for p in asked if p not in answer.get("permissions", [])]
         if missing:
             role = "roles/run.admin" if SET_POLICY in missing else "roles/run.developer"
-            yield _bad(
+            yield bad(
                 f"the deployer lacks permissions in the project {project}: {', '.join(missing)}",
                 f"give it {role}; docs/targets/gcp-cloud-run.md lists the least that is needed",
             )
@@ -186,13 +158,13 @@ class Preflight:
         except ApiError as error:
             if error.code != 404:
                 raise
-            yield _bad(
+            yield bad(
                 f"there is no service account {account} for the service to run as",
                 "create it, or name another one in gcp_service_account",
             )
             return
         if permission not in answer.get("permissions", []):
-            yield _bad(
+            yield bad(
                 f"the deployer may not let a service run as {account}",
                 f"gcloud iam service-accounts add-iam-policy-binding {account} "
                 "--role roles/iam.serviceAccountUser --member serviceAccount:<deployer>",
@@ -206,14 +178,14 @@ class Preflight:
             except ApiError as error:
                 if error.code != 404:
                     raise
-                yield _bad(
+                yield bad(
                     f"gcp_secrets: {variable}: Secret Manager has no secret {secret.name} with "
                     f"the version {secret.version}",
                     f"gcloud secrets versions list {secret.name}",
                 )
                 continue
             if found.get("state", "ENABLED") != "ENABLED":
-                yield _bad(
+                yield bad(
                     f"gcp_secrets: {variable}: the version {secret.version} of {secret.name} is "
                     f"{str(found['state']).lower()}",
                     "name a version that is enabled",
@@ -241,7 +213,7 @@ class Preflight:
 def sizes(wanted: Wanted, release: Release) -> Iterator[Finding]:
     """What Cloud Run's limits say of the image and the environment. Pure."""
     if wanted.platforms and "linux/amd64" not in wanted.platforms:
-        yield _bad(
+        yield bad(
             f"Cloud Run runs linux/amd64, and the image is for {', '.join(wanted.platforms)}",
             "add linux/amd64 to platforms",
         )
@@ -249,28 +221,14 @@ def sizes(wanted: Wanted, release: Release) -> Iterator[Finding]:
         plain = value.reveal() if isinstance(value, Secret) else value
         size = len(plain.encode("utf-8", "surrogatepass"))
         if name in wanted.secrets:
-            yield _bad(f"{name} stands in env_secrets and in gcp_secrets", "remove one of them")
+            yield bad(f"{name} stands in env_secrets and in gcp_secrets", "remove one of them")
         if RESERVED.fullmatch(name):
-            yield _bad(f"{name} is Cloud Run's own variable", "give yours another name")
+            yield bad(f"{name} is Cloud Run's own variable", "give yours another name")
         if size > LONGEST_VALUE:
-            yield _bad(
+            yield bad(
                 f"the value of {name} has {size} bytes; Cloud Run allows {LONGEST_VALUE}",
                 "put it into Secret Manager and mount it, or make it shorter",
             )
-
-
-def _attempt(what: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
-    """A check that we may not make is named; what is wrong then, another check tells."""
-    try:
-        return list(check())
-    except ApiError as error:
-        if error.code in (400, 403, 404):
-            return [Finding(unchecked=what)]
-        raise
-
-
-def _bad(text: str, hint: str) -> Finding:
-    return Finding(Problem(text=text, hint=hint))
 
 
 def _problem(text: str, error: ApiError) -> Problem:

@@ -13,16 +13,6 @@ class ServiceStep(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CreateRepository(Step):
-    """The repository of Artifact Registry that images are pushed to."""
-
-    name: str
-
-    def __str__(self) -> str:
-        return f"create the image repository {self.name}"
-
-
-@dataclass(frozen=True, kw_only=True)
 class AskFirst(ServiceStep):
     """Cloud Run's own judgement of the request that is to come, before anything changes."""
 

@@ -7,16 +7,18 @@ from collections.abc import Callable, Sequence
 from pymacaron_ci.config import Config
 from pymacaron_ci.errors import DeployError
 from pymacaron_ci.model import Change, Live, Phase, Plan, Release, Step, Verdict
+from pymacaron_ci.targets.artifact_registry import CreateRepository
 from pymacaron_ci.targets.cloud_run import planning
 from pymacaron_ci.targets.cloud_run.api import Api
 from pymacaron_ci.targets.cloud_run.changes import Changes
 from pymacaron_ci.targets.cloud_run.invokers import FORBIDDEN, is_public
 from pymacaron_ci.targets.cloud_run.planning import Seen
-from pymacaron_ci.targets.cloud_run.preflight import Finding, Preflight
+from pymacaron_ci.targets.cloud_run.preflight import Preflight
 from pymacaron_ci.targets.cloud_run.proof import Proof
-from pymacaron_ci.targets.cloud_run.steps import CreateRepository, ServiceStep, SetAccess
+from pymacaron_ci.targets.cloud_run.steps import ServiceStep, SetAccess
 from pymacaron_ci.targets.cloud_run.wanted import Wanted, wanted
 from pymacaron_ci.targets.gcp import ApiError, GoogleSession
+from pymacaron_ci.targets.preflight import Finding
 
 TARGET = "gcp-cloud-run"
 

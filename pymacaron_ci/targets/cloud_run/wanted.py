@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from pymacaron_ci.config import Config
+from pymacaron_ci.targets.artifact_registry import Repository, repository_of
 
 Place = Literal["staging", "live"]
 
@@ -40,15 +40,6 @@ class SecretVersion:
     def path(self, project: str) -> str:
         whole = self.name if "/" in self.name else f"projects/{project}/secrets/{self.name}"
         return f"{whole}/versions/{self.version}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Repository:
-    """A repository of Artifact Registry."""
-
-    project: str
-    location: str
-    name: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,15 +128,6 @@ def wanted(config: Config, project: str | None = None) -> Wanted:
         soak_seconds=chosen.gcp_soak_seconds,
         create_missing=chosen.create_missing,
         secrets={n: SecretVersion.parse(text) for n, text in chosen.gcp_secrets.items()},
-        repository=repository(config.image_repository(project)),
+        repository=repository_of(config.image_repository(project)),
         platforms=chosen.platforms,
     )
-
-
-def repository(image: str) -> Repository | None:
-    """The repository of Artifact Registry that an image belongs to; None for other registries."""
-    found = re.fullmatch(r"([a-z0-9-]+)-docker\.pkg\.dev/([^/]+(?:/[^/]+)?)/([^/]+)/[^/]+", image)
-    if found is None:
-        return None
-    location, project, name = found.groups()
-    return Repository(project=project.replace("/", ":"), location=location, name=name)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pymacaron_ci.targets.cloud_run import CloudRun, leads_to
+from pymacaron_ci.targets.cloud_run import CloudRun
+from pymacaron_ci.targets.live_url import leads_to
 from tests.ci.targets.cloud_run_world import release, world
 
 
@@ -14,18 +15,18 @@ def test_a_url_that_tells_the_release_is_fine_and_any_other_is_named(tmp_path: P
     with world(tmp_path) as cloud:
         cloud.deploy(release("1"))
         uri = cloud.service()["uri"]
-        assert leads_to(uri, release("1").id) == ""
-        told = leads_to(uri, release("2").id)
+        assert leads_to(uri, release("1").id, "") == ""
+        told = leads_to(uri, release("2").id, "")
         assert f"{uri} does not lead to this release" in told
         assert f"tells the release {release('1').id}" in told
-        assert "answers 404" in leads_to(f"{cloud.simulation.google.url}/none", "x")
+        assert "answers 404" in leads_to(f"{cloud.simulation.google.url}/none", "x", "")
 
         cloud.deploy(release("2"), public=False)
-        assert "answers 403" in leads_to(uri, release("2").id)
+        assert "answers 403" in leads_to(uri, release("2").id, "")
 
 
 def test_a_url_where_nobody_answers_is_named() -> None:
-    assert "can't be reached (ConnectionError)" in leads_to("http://127.0.0.1:1", "x")
+    assert "can't be reached (ConnectionError)" in leads_to("http://127.0.0.1:1", "x", "")
 
 
 @pytest.mark.parametrize("note", ["", "live_url leads elsewhere"])

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from pymacaron_ci.errors import DeployError
+from pymacaron_ci.targets.artifact_registry import Repository, repository_of
 from pymacaron_ci.targets.cloud_run.preflight import sizes
-from pymacaron_ci.targets.cloud_run.wanted import Repository, SecretVersion, repository
+from pymacaron_ci.targets.cloud_run.wanted import SecretVersion
 from tests.ci.targets.cloud_run_world import PROJECT, SERVICE, World, release, world
 
 PLACE = Repository(project=PROJECT, location="europe-west1", name="pymacaron")
@@ -181,4 +182,4 @@ def test_an_environment_that_cloud_run_refuses_is_told_by_name(
     ],
 )
 def test_the_repository_is_read_off_the_image(image: str, expected: Repository | None) -> None:
-    assert repository(image) == expected
+    assert repository_of(image) == expected

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-HOW = (
-    "map the domain to the service, or point a load balancer at it (docs/targets/gcp-cloud-run.md)"
-)
 
-
-def leads_to(url: str, release: str) -> str:
-    """Empty if the URL tells this release, else a note that says what it does instead."""
+def leads_to(url: str, release: str, how: str) -> str:
+    """Empty if the URL tells this release, else a note that says what it does instead, and `how` to
+    mend that."""
     import requests
 
     try:
@@ -18,11 +15,11 @@ def leads_to(url: str, release: str) -> str:
     except requests.JSONDecodeError:
         told = {}
     except requests.RequestException as error:
-        return f"live_url {url} can't be reached ({type(error).__name__}): {HOW}"
+        return f"live_url {url} can't be reached ({type(error).__name__}): {how}"
     found = told.get("release") if isinstance(told, dict) else None
     if found == release:
         return ""
     if status in (401, 403):
         return f"live_url {url} answers {status}: whether it leads to this release is not known"
     what = f"tells the release {found}" if found else f"answers {status} without a release"
-    return f"live_url {url} does not lead to this release, /version there {what}: {HOW}"
+    return f"live_url {url} does not lead to this release, /version there {what}: {how}"

@@ -41,6 +41,8 @@ DEFINITIONS: dict[str, Any] = {
             "class": {"type": "string"},
             "a-b": {"type": "string"},
             "json": {"type": "string"},
+            "Config": {"type": "string"},
+            "register": {"type": "string"},
             "free": {"type": "object"},
         },
     },
@@ -144,6 +146,9 @@ def test_names_that_python_or_pydantic_use_work_by_their_own_name(shop: Any) -> 
     assert order.to_json() == {"class": "c", "a-b": "f", "json": "e"}
     assert shop.Order(class_="c").to_json() == {"class": "c"}
     assert '"a-b": "f"' in order.json()
+    order = shop.Order(Config="g", register="h")
+    assert (order.Config, order.register) == ("g", "h")
+    assert order.to_json() == {"Config": "g", "register": "h"}
 
 
 def test_from_json_prunes_none_unless_told_otherwise(shop: Any) -> None:

@@ -13,7 +13,6 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal, Optional, Union
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -27,7 +26,10 @@ from pymacaron.openapi.problems import Problem
 from pymacaron.openapi.schema import ABSENT, Schema
 
 NULL = frozenset({"null"})
-TAKEN = frozenset(dir(BaseModel)) | frozenset(dir(PymacaronBaseModel)) | {"self", "cls"}
+TAKEN = frozenset(
+    [*dir(PymacaronBaseModel), *dir(type(PymacaronBaseModel)), "self", "cls", "Config"]
+)
+"""What a field can't be called: methods of the class and of its metaclass, pydantic 1's Config."""
 DATES = frozenset({"date", "date-time", "datetime"})
 MAX_LITERALS = 200
 Model = type[PymacaronBaseModel]
@@ -423,11 +425,7 @@ def field_name(name: str, used: set[str]) -> str:
         field = f"n{field}"
     if field != name and name.startswith("_"):
         field += "_"
-    if (
-        keyword.iskeyword(field)
-        or field in TAKEN
-        or (field.startswith("model_") and field in TAKEN)
-    ):
+    if keyword.iskeyword(field):
         field += "_"
     while field in used or field in TAKEN:
         field += "_"

@@ -4,6 +4,7 @@
 """
 
 from pymacaron import carried as carried  # first: it puts the environment right for the others
+from pymacaron.config import get_config
 from pymacaron.endpoint import Answer
 from pymacaron.model.base import PymacaronBaseModel
 from pymacaron.model.formats import register_format
@@ -20,6 +21,7 @@ __all__ = [
     "SpecError",
     "UnknownModel",
     "apipool",
+    "get_config",
     "get_model",
     "get_port",
     "letsgo",

@@ -15,6 +15,7 @@ from pymacaron.config import ConfigError
 from pymacaron.local_server import free_port
 from pymacaron.pymtest import live_target, main
 from tests.runtime.conftest import WriteConfig
+from tests.runtime.tasks_service import running_redis
 
 SERVICE = {
     "pym-config.yaml": "name: hello\nlive_url: https://hello.example.com\njwt_secret: T_SECRET\n"
@@ -96,6 +97,56 @@ def test_with_nothing_to_test_against_it_starts_the_service_itself(service: Path
     assert "2 passed" in done.stdout
     assert TOKEN_SECRET not in done.stdout + done.stderr
     assert len(list(ElementTree.parse(service / "report.xml").iter("testcase"))) == 2
+
+
+TASK = """
+import pathlib
+from pymacaron_async import asynctask
+@asynctask()
+def note(text):
+    pathlib.Path("note").write_text(text)
+def do_hello():
+    note("done")
+    return apipool.hello.Hello(message="queued")
+"""
+WAIT = """
+import pathlib, time
+def test_it(client, auth_token):
+    client.get("hello", auth=f"Bearer {auth_token}")
+    deadline = time.monotonic() + 30
+    while not pathlib.Path("note").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+"""
+
+
+@pytest.fixture
+def service_with_tasks(service: Path) -> Path:
+    with (service / "pym-config.yaml").open("a") as config:
+        config.write("with_async: true\nworker_count: 1\n")
+    with (service / "hello" / "api.py").open("a") as handlers:
+        handlers.write(TASK)
+    (service / "testaccept" / "test_task.py").write_text(WAIT)
+    return service
+
+
+@pytest.mark.real("redis")
+def test_the_workers_of_a_service_with_tasks_run_beside_it(
+    service_with_tasks: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with running_redis(tmp_path_factory.mktemp("redis")) as redis:
+        done = pymtest(
+            service_with_tasks, "--gen-token", "testaccept/test_task.py", PYM_BROKER_URL=redis.url
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no workers" not in done.stderr
+
+
+def test_without_a_broker_tasks_run_in_the_server(service_with_tasks: Path) -> None:
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    done = pymtest(service_with_tasks, "--gen-token", "testaccept/test_task.py", PYM_BROKER_URL=url)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"no workers: tasks run in the server (Error: the broker {url}" in done.stderr
 
 
 def test_a_failing_test_fails_the_command(service: Path) -> None:

@@ -4,10 +4,9 @@ tasks run in place.
 >>> from pymacaron.tasks import asynctask
 """
 
-from pymacaron.config import get_config
 from pymacaron.tasks.beside import kill_celery, start_celery
 from pymacaron.tasks.handle import NoResult, TaskFailed, TaskHandle
-from pymacaron.tasks.task import BrokerUnavailable, asynctask, is_celery_task
+from pymacaron.tasks.task import BrokerUnavailable, asynctask, is_celery_task, may_run_in_place
 from pymacaron.tasks.wire import CannotTravel
 
 try:
@@ -15,7 +14,7 @@ try:
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] not in ("celery", "kombu", "redis"):
         raise
-    if get_config().get("async_fallback") != "inline":
+    if not may_run_in_place():
         raise ImportError(
             "pymacaron.tasks needs Celery: pip install 'pymacaron[async]' "
             "(or set async_fallback: inline in pym-config.yaml, and tasks run in place)"

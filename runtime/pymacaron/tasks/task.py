@@ -4,6 +4,7 @@ Knows no Celery: `queueing` puts itself in, where Celery is installed."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
@@ -145,8 +146,14 @@ def name_of(function: Callable[..., Any]) -> str:
     return f"{module}.{function.__qualname__}"
 
 
+def may_run_in_place() -> bool:
+    """Whether a task that nothing takes runs in its caller."""
+    said = os.environ.get("PYM_ASYNC_FALLBACK") or get_config().get("async_fallback")
+    return bool(said == "inline")
+
+
 def _enqueue(task: Task, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    inline = get_config().get("async_fallback") == "inline"
+    inline = may_run_in_place()
     queue = registry.queue
     if queue is not None:
         try:
@@ -177,5 +184,6 @@ __all__ = [
     "Task",
     "asynctask",
     "is_celery_task",
+    "may_run_in_place",
     "registry",
 ]

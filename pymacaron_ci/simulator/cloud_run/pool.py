@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from pymacaron_ci.simulator.cloud_run.front import Lease
+from pymacaron_ci.simulator.forwarding import Lease
 from pymacaron_ci.simulator.instances import Instance, alive
 
 

@@ -16,7 +16,7 @@ class Endpoints:
     registry: str
     # what an instance is: "container" or "process"
     instances: str = "process"
-    # the URLs of other clouds that were asked for, by name: aws
+    # the URLs of other clouds that were asked for, by name: aws, kubernetes
     others: Mapping[str, str] = field(default_factory=dict)
 
     @property

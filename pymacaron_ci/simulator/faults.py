@@ -62,7 +62,13 @@ class Faults:
         with self._lock:
             return tuple(self._faults)
 
-    def serve(self, request: Request, handle: Callable[[Request], Response]) -> Response:
+    def serve(
+        self,
+        request: Request,
+        handle: Callable[[Request], Response],
+        error: Callable[[str, Fault], Response] | None = None,
+    ) -> Response:
+        """`error`: for a path whose API writes errors in another form than the server's own."""
         fault = self._next(request)
         if fault is None:
             return handle(request)
@@ -75,7 +81,7 @@ class Faults:
             handle(request)
         if fault.kind == "reset":
             raise Reset
-        return self._error(fault.kind, fault)
+        return (error or self._error)(fault.kind, fault)
 
     def _next(self, request: Request) -> Fault | None:
         with self._lock:

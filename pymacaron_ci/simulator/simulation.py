@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from pymacaron_ci.simulator.cloud_run.rollout import Timing
-from pymacaron_ci.simulator.clouds import Clouds
+from pymacaron_ci.simulator.clouds import Clouds, Ground
 from pymacaron_ci.simulator.endpoints import Endpoints
 from pymacaron_ci.simulator.files import make_folder, read_json, write_json
 from pymacaron_ci.simulator.google.cloud import GoogleCloud
@@ -36,6 +36,7 @@ class Simulation:
         strict_tokens: bool = False,
     ) -> None:
         make_folder(folder)
+        clock = clock or SystemClock()
         self.registry = Registry(folder / "registry")
         port = read_json(folder / "registry.json")
         self._registry_server = self.registry.serve(port if isinstance(port, int) else 0)
@@ -47,11 +48,18 @@ class Simulation:
             folder / "google",
             self.runner,
             self.images,
-            clock=clock or SystemClock(),
+            clock=clock,
             timing=timing or Timing(),
             strict_tokens=strict_tokens,
         )
-        self.clouds = Clouds(folder, self.runner, self.images)
+        ground = Ground(
+            runner=self.runner,
+            images=self.images,
+            projects=self.google.projects,
+            tokens=self.google.tokens,
+            clock=clock,
+        )
+        self.clouds = Clouds(folder, ground)
 
     @property
     def endpoints(self) -> Endpoints:
@@ -64,7 +72,7 @@ class Simulation:
 
     def services(self) -> list[dict[str, object]]:
         """What runs, for people."""
-        return self.google.services()
+        return [*self.google.services(), *self.clouds.services()]
 
     def close(self) -> None:
         self.clouds.close()

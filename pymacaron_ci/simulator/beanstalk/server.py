@@ -88,6 +88,20 @@ class BeanstalkServer:
         self._server.stop()
         self.engine.close()
 
+    def services(self) -> list[dict[str, object]]:
+        """Each environment: its name, its URL, the version it runs."""
+        with self.store.lock:
+            state = self.store.state
+            return [
+                {
+                    "name": environment.name,
+                    "url": f"http://127.0.0.1:{environment.port}",
+                    "revision": environment.version if environment.instances else None,
+                    "instances": len(environment.instances),
+                }
+                for environment in state.there()
+            ]
+
     def add_faults(self, *faults: AwsFault) -> None:
         with self._lock:
             self._faults.extend(faults)

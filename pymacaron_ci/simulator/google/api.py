@@ -80,7 +80,7 @@ class GoogleApi:
         # the most literal path first
         self._routes = sorted(routes, key=lambda r: -len(r.pattern.pattern))
         self._tokens = tokens
-        self.faults = Faults(_fault, clock.sleep)
+        self.faults = Faults(google_fault, clock.sleep)
         self.exchanges: deque[Exchange] = deque(maxlen=2000)
         self.on_call: Callable[[Request, bool], None] = lambda *_: None
         self._number = 0
@@ -149,7 +149,8 @@ def _parsed(request: Request, body: bytes) -> dict[str, Any]:
     return value
 
 
-def _fault(kind: str, fault: Fault) -> Response:
+def google_fault(kind: str, fault: Fault) -> Response:
+    """An ordered fault in Google's form."""
     code, message = STATUSES[kind]
     headers = [("Retry-After", f"{fault.retry_after:g}")] if kind == "429" else []
     return ApiError(code, message, headers=headers).response()

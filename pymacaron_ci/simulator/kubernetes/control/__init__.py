@@ -1,0 +1,1 @@
+"""Controllers: each brings what is there a step nearer to what objects declare."""

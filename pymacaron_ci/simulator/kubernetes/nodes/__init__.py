@@ -1,0 +1,1 @@
+"""Nodes: they take pods, run their containers and tell how those are."""

@@ -18,7 +18,7 @@ from pymacaron_ci.errors import (
     Stopped,
     VerificationError,
 )
-from pymacaron_ci.model import Phase, Report
+from pymacaron_ci.model import Phase, Plan, Report
 from pymacaron_ci.pipeline import Job
 from tests.ci.fakes import (
     FORMER,
@@ -237,6 +237,14 @@ def test_a_kept_release_is_not_built_again() -> None:
     assert report.status == "deployed"
     assert not builder.calls
     assert {call.split()[0] for call in checks.calls} == {"version"}
+
+
+def test_the_plan_of_a_rollback_promises_no_tests() -> None:
+    plans: list[Plan] = []
+    reporter = FakeReporter()
+    reporter.planned = plans.append  # type: ignore[assignment, method-assign]
+    pipeline.run(replace(job(), release=FORMER, reporter=reporter))
+    assert [p.proof for p in plans[0].phases] == ["version", "version", "none"]
 
 
 def test_a_phase_proven_by_version_runs_no_tests() -> None:

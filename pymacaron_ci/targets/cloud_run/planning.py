@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pymacaron_ci.errors import DeployError
-from pymacaron_ci.model import Phase, Proof, Release, Step
+from pymacaron_ci.model import Phase, Release, Step
 from pymacaron_ci.targets.cloud_run import names
 from pymacaron_ci.targets.cloud_run.state import Revision, Service, Traffic, of_release
 from pymacaron_ci.targets.cloud_run.steps import (
@@ -166,10 +166,9 @@ def _bring_back(wanted: Wanted, release: Release, live: Seen) -> tuple[Phase, ..
         )
     if {r.name for r in kept} >= set(live.service.proven) and live.service.proven:
         return _settle(wanted, live)
-    proof: Proof = "version"
     return (
-        Phase(name="candidate", steps=(AddRevision(service=wanted.live),), proof=proof),
-        Phase(name="live", steps=(ShiftTraffic(service=wanted.live, percent=100),), proof=proof),
+        Phase(name="candidate", steps=(AddRevision(service=wanted.live),)),
+        Phase(name="live", steps=(ShiftTraffic(service=wanted.live, percent=100),)),
         Phase(name="finish", steps=(MarkProven(service=wanted.live),), proof="none"),
     )
 

@@ -38,7 +38,7 @@ _LOGIN = {"InvalidClientTokenId", "SignatureDoesNotMatch", "UnrecognizedClientEx
 # the time. A service that is not listed has all of its own.
 OPERATIONS = {
     "acm": {"DescribeCertificate"},
-    "ec2": {"DescribeKeyPairs"},
+    "ec2": {"DescribeKeyPairs", "DescribeSubnets", "DescribeVpcs"},
     "ecr": {"DescribeRepositories"},
     "iam": {"GetInstanceProfile", "GetRole"},
     "s3": {"GetObject", "HeadBucket", "PutObject"},

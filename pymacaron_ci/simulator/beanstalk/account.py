@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import time
+from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pymacaron_ci.simulator.files import write_atomic
 from pymacaron_ci.simulator.web import Request, Response
 
 Values = dict[str, Any]
+DEFAULT_VPC = "vpc-0123456789abcdef0"
 _YEAR = 365 * 24 * 3600.0
 
 
@@ -40,6 +42,33 @@ class AccountApi:
             if known is not None and name not in known:
                 raise AwsError("InvalidKeyPair.NotFound", f"The key pair '{name}' does not exist")
         return {"KeyPairs": [{"KeyName": n, "KeyPairId": "key-0123456789abcdef0"} for n in names]}
+
+    def ec2_DescribeVpcs(self, p: Values) -> Values:
+        known = self._account.networks
+        vpcs = [
+            {"VpcId": name, "State": "available", "IsDefault": known is None}
+            for name in ([DEFAULT_VPC] if known is None else known)
+        ]
+        tests = {
+            "vpc-id": lambda v: v["VpcId"],
+            "is-default": lambda v: str(v["IsDefault"]).lower(),
+        }
+        return {"Vpcs": _filtered(vpcs, p, tests)}
+
+    def ec2_DescribeSubnets(self, p: Values) -> Values:
+        subnets = [
+            {
+                "SubnetId": name,
+                "VpcId": vpc,
+                "AvailabilityZone": zone,
+                "AvailableIpAddressCount": 250,
+                "State": "available",
+            }
+            for vpc, zones in (self._account.networks or {}).items()
+            for name, zone in zones.items()
+        ]
+        tests = {"subnet-id": lambda s: s["SubnetId"], "vpc-id": lambda s: s["VpcId"]}
+        return {"Subnets": _filtered(subnets, p, tests)}
 
     def iam_GetInstanceProfile(self, p: Values) -> Values:
         name = p["InstanceProfileName"]
@@ -115,6 +144,18 @@ class AccountApi:
             host = f"{ACCOUNT}.dkr.ecr.{self._account.region}.amazonaws.com"
             found.append({"repositoryName": name, "repositoryUri": f"{host}/{name}"})
         return {"repositories": found}
+
+
+def _filtered(
+    things: list[Values], p: Values, tests: Mapping[str, Callable[[Values], str]]
+) -> list[Values]:
+    """Those that every filter of EC2's takes; a filter of another kind is refused."""
+    for wanted in p.get("Filters") or []:
+        if wanted["Name"] not in tests:
+            raise AwsError("InvalidParameterValue", f"The filter '{wanted['Name']}' is invalid")
+        value = tests[wanted["Name"]]
+        things = [t for t in things if value(t) in wanted["Values"]]
+    return things
 
 
 class Buckets:

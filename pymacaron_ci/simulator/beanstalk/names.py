@@ -26,7 +26,12 @@ def simulated(config: Config, url: str, progress: Callable[[str], None]) -> Bean
     if settings.aws_cert_arn:
         host = urlsplit(config.live_url).hostname or ""
         set_account(url, certificates={settings.aws_cert_arn: {"hosts": [host]}})
-    set_account(url, region=region)
+    networks = None
+    if settings.aws_vpc:
+        subnets = dict.fromkeys((*settings.aws_subnets, *settings.aws_elb_subnets))
+        zones = {name: f"{region}{'ab'[n % 2]}" for n, name in enumerate(subnets)}
+        networks = {settings.aws_vpc: zones}
+    set_account(url, region=region, networks=networks)
 
     def session() -> boto3.Session:
         return boto3.Session("AKIDSIMULATED", "simulated", region_name=region)

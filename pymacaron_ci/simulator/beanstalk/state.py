@@ -47,6 +47,8 @@ class Account:
     repositories: list[str] | None = None
     buckets: dict[str, str] | None = None  # name → region; None: any, made when first used
     foreign_buckets: list[str] = field(default_factory=list)
+    # VPC → subnet → availability zone. None: a default VPC, and no other
+    networks: dict[str, dict[str, str]] | None = None
     foreign_names: list[str] = field(default_factory=list)
     certificates: dict[str, dict[str, Any]] | None = None
     denied: list[str] = field(default_factory=list)  # "ec2:DescribeKeyPairs"

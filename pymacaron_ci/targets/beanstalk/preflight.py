@@ -13,7 +13,7 @@ from pymacaron_ci.config import Config
 from pymacaron_ci.errors import DeployError
 from pymacaron_ci.model import Problem, Release
 from pymacaron_ci.targets.aws import Aws, AwsRefused
-from pymacaron_ci.targets.beanstalk import judging, option_settings
+from pymacaron_ci.targets.beanstalk import judging, network, option_settings
 from pymacaron_ci.targets.beanstalk.bundle import Login
 from pymacaron_ci.targets.beanstalk.cloud import EB
 
@@ -67,6 +67,7 @@ class Preflight:
             self._instance_profile,
             self._service_role,
             self._certificate,
+            self._network,
             lambda: self._repository(release.image.repository),
             self._quotas,
             lambda: self._options(release, platform),
@@ -203,6 +204,21 @@ class Preflight:
             )
             return
         self._problems += judging.certificate_problems(answer["Certificate"], self._host)
+
+    def _network(self) -> None:
+        name = self._settings.aws_vpc
+        wanted = ("vpc-id", name) if name else ("is-default", "true")
+        if not self._listed("describe_vpcs", "Vpcs", wanted[0], [wanted[1]]):
+            self._problems.append(network.no_vpc(self._settings, self._aws.region))
+        elif name:
+            asked = network.asked(self._settings)
+            found = self._listed("describe_subnets", "Subnets", "subnet-id", asked)
+            self._problems += network.problems(self._settings, [network.subnet(s) for s in found])
+
+    def _listed(self, operation: str, of: str, name: str, values: list[str]) -> list[Any]:
+        """What EC2 has of those; a filter, unlike a list of IDs, leaves out what is not there."""
+        filters = [{"Name": name, "Values": values}]
+        return list(self._aws.call("ec2", operation, Filters=filters)[of]) if values else []
 
     def _platform(self) -> str:
         branch, pinned = self._settings.aws_platform_branch, self._settings.aws_platform_version

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from pymacaron_ci.errors import DeployError
+from pymacaron_ci.options import Settings
 from pymacaron_ci.simulator.beanstalk.names import set_account
 from pymacaron_ci.simulator.beanstalk.server import BeanstalkServer
-from pymacaron_ci.targets.beanstalk import judging
+from pymacaron_ci.targets.beanstalk import judging, network
 from tests.ci.simulator.beanstalk_world import beanstalk, client
 from tests.ci.targets.beanstalk_deploys import Deploys, release
 
@@ -33,7 +34,7 @@ def server(shared: BeanstalkServer) -> Iterator[BeanstalkServer]:
     clean: dict[str, Any] = {
         "key_pairs": None, "instance_profiles": None, "roles": None, "buckets": None,
         "foreign_buckets": [], "foreign_names": [], "certificates": None, "denied": [],
-        "repositories": None, "environment_quota": 200,
+        "repositories": None, "environment_quota": 200, "networks": None,
     }  # fmt: skip
     yield shared
     set_account(shared.url, **clean)
@@ -46,9 +47,29 @@ def problems(server: BeanstalkServer, folder: Path, image: str = "", **settings:
     return "\n".join(f"{p.text} ({p.hint})" for p in failed.value.problems)
 
 
+VPC, OTHER = "vpc-0aaaaaaaaaaaaaaaa", "vpc-0bbbbbbbbbbbbbbbb"
+A, B, ELSEWHERE = (f"subnet-0{n:016x}" for n in (1, 2, 3))
+NETWORKS = {VPC: {A: "eu-west-1a", B: "eu-west-1a"}, OTHER: {ELSEWHERE: "eu-west-1b"}}
+WITHIN = {"aws_vpc": VPC, "aws_subnets": [A]}
+
+
 @pytest.mark.parametrize(
     ("account", "settings", "told"),
     [
+        ({"networks": {}}, {}, "no default VPC in eu-west-1 (name one in aws_vpc"),
+        ({"networks": {}}, WITHIN, f"there is no VPC {VPC} (aws_vpc)"),
+        ({"networks": NETWORKS}, {"aws_vpc": VPC}, "aws_vpc needs aws_subnets"),
+        ({"networks": {VPC: {}}}, WITHIN, f"there is no subnet {A}"),
+        (
+            {"networks": NETWORKS},
+            {**WITHIN, "aws_elb_subnets": [A, ELSEWHERE]},
+            f"the subnet {ELSEWHERE} belongs to {OTHER}, not to {VPC}",
+        ),
+        (
+            {"networks": NETWORKS},
+            {"aws_vpc": VPC, "aws_subnets": [A, B]},
+            "are all in eu-west-1a; an application load balancer needs 2",
+        ),
         ({"key_pairs": ["other"]}, {}, "no key pair aws-eb (aws_keypair) in eu-west-1"),
         ({"instance_profiles": []}, {}, "no instance profile aws-elasticbeanstalk-ec2-role"),
         ({"roles": []}, {}, "no role aws-elasticbeanstalk-service-role"),
@@ -92,6 +113,29 @@ def test_what_is_missing_is_told(
     set_account(server.url, **account)
     more = {"live_url": live_url} if live_url else {}
     assert told in problems(server, tmp_path, **settings, **more)
+
+
+@pytest.mark.parametrize("kind", ["application", "network"])
+def test_a_network_that_fits_is_no_problem(
+    server: BeanstalkServer, tmp_path: Path, kind: str
+) -> None:
+    zones = {A: "eu-west-1a", **({B: "eu-west-1b"} if kind == "application" else {})}
+    set_account(server.url, networks={VPC: zones})
+    more = {"aws_vpc": VPC, "aws_subnets": [A], "aws_elb_subnets": list(zones)}
+    deploys = Deploys(server, tmp_path, aws_load_balancer=kind, **more)
+    assert deploys.target().plan(release(1)).phases
+
+
+def test_a_crowded_subnet_can_not_take_a_load_balancer() -> None:
+    settings = Settings(
+        name="hello",
+        docker_repo="acme",
+        aws_vpc=VPC,
+        aws_subnets=(A,),
+        aws_load_balancer="network",
+    )
+    (problem,) = network.problems(settings, [network.Subnet(id=A, vpc=VPC, zone="z", free=7)])
+    assert problem.text == f"the subnet {A} has 7 free addresses; a load balancer needs 8"
 
 
 def test_all_that_is_missing_is_told_at_once(server: BeanstalkServer, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -78,17 +79,19 @@ class Base:
 
     def hand_over(self, target: Repository, folder: Path, tell: Callable[[str], None]) -> int:
         """Brings the layers into `target`; how many bytes had to pass through this machine."""
-        passed = 0
-        for layer in self.layers:
+
+        def bring(layer: Mapping[str, Any]) -> int:
             digest = str(layer["digest"])
             if target.has(digest) or target.mount(digest, self.repository.name):
-                continue
+                return 0
             tell(f"copying {layer['size'] / 1e6:.0f} MB of {self.reference}")
             blob = save(layer, self.repository, folder)
             target.push(blob)
-            passed += blob.size
             Path(str(blob.content)).unlink()
-        return passed
+            return blob.size
+
+        with ThreadPoolExecutor(4) as pool:
+            return sum(pool.map(bring, self.layers))
 
 
 def find(reference: str, wanted: Platform, login: Callable[[str], Login | None]) -> Base:

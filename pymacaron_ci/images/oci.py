@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import io
@@ -21,7 +22,6 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +37,10 @@ class Blob:
         if isinstance(self.content, Path):
             return self.content.open("rb")
         return io.BytesIO(self.content)
+
+    def read(self) -> bytes:
+        with self.open() as stream:
+            return stream.read()
 
     def descriptor(self) -> dict[str, Any]:
         return {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
@@ -151,13 +155,21 @@ def image_config(
 
 
 def manifest(
-    config: Blob, layers: Sequence[Mapping[str, Any]], annotations: Mapping[str, str]
+    config: Blob,
+    layers: Sequence[Mapping[str, Any]],
+    annotations: Mapping[str, str],
+    *,
+    inline: bool = False,
 ) -> Blob:
+    """`inline`: with the configuration inside, for whoever reads it together with the manifest."""
+    described = config.descriptor()
+    if inline:
+        described["data"] = base64.b64encode(config.read()).decode()
     return json_blob(
         {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
-            "config": config.descriptor(),
+            "config": described,
             "layers": list(layers),
             "annotations": dict(annotations),
         },

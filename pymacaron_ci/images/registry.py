@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urljoin
 
-import requests
-
 from pymacaron_ci.errors import BuildError
+from pymacaron_ci.images import transport
 from pymacaron_ci.images.logins import Login
 from pymacaron_ci.images.oci import (
     DOCKER_INDEX,
@@ -69,9 +68,9 @@ class Repository:
         self._wire = Wire(name, login, clock)
 
     def has(self, digest: str) -> bool:
-        return self._wire.ask("HEAD", f"blobs/{digest}", allowed=(200, 404)).status_code == 200
+        return self._wire.ask("HEAD", f"blobs/{digest}", allowed=(200, 404)).status == 200
 
-    def push_all(self, blobs: Iterable[Blob], at_once: int = 4) -> int:
+    def push_all(self, blobs: Iterable[Blob], at_once: int = 6) -> int:
         """Sends the missing ones side by side; how many bytes were sent."""
         with ThreadPoolExecutor(at_once) as pool:
             sent = pool.map(lambda blob: blob.size if self.push(blob) else 0, blobs)
@@ -108,17 +107,23 @@ class Repository:
             answer = self._wire.ask("POST", query, allowed=(201, 202, 404, 405))
         except BuildError:  # no right to read the other one: then it is sent
             return False
-        return answer.status_code == 201
+        return answer.status == 201
 
     def push_manifest(self, manifest: Blob, reference: str) -> str:
         """Publishes it under a tag (or its digest); the digest, as the registry answers it."""
-        with manifest.open() as stream:
-            content = stream.read()
+        self._put_manifest(manifest, reference)
+        return manifest.digest
+
+    def push_referrer(self, manifest: Blob) -> bool:
+        """Publishes a manifest with a subject; whether the registry lists it as its referrer."""
+        return "OCI-Subject" in self._put_manifest(manifest, manifest.digest).headers
+
+    def _put_manifest(self, manifest: Blob, reference: str) -> transport.Answer:
         answer = self._wire.ask(
             "PUT",
             f"manifests/{reference}",
             allowed=(201,),
-            data=lambda: content,
+            data=manifest.read,
             headers={"Content-Type": manifest.media_type},
         )
         told = answer.headers.get("Docker-Content-Digest")
@@ -130,16 +135,16 @@ class Repository:
                 f"{self.name} stored {told} when it was sent {manifest.digest}",
                 hint="the registry, or a proxy before it, changes what it is sent",
             )
-        return manifest.digest
+        return answer
 
     def manifest(self, reference: str) -> Blob | None:
         """The manifest or index under a tag or digest; None where there is none."""
         answer = self._wire.ask(
             "GET", f"manifests/{reference}", allowed=(200, 404), headers={"Accept": _ACCEPT}
         )
-        if answer.status_code == 404:
+        if answer.status == 404:
             return None
-        content = answer.content
+        content = answer.data
         if len(content) > _MANIFEST_LIMIT:
             raise BuildError(f"{self.name} has a manifest of {len(content)} bytes: {reference}")
         digest = digest_of(content)
@@ -150,14 +155,6 @@ class Repository:
                 raise BuildError(f"{self.name} answered {digest} as {claim}")
         media_type = answer.headers.get("Content-Type", MANIFEST).split(";")[0]
         return Blob(digest=digest, size=len(content), media_type=media_type, content=content)
-
-    def referrers(self, digest: str) -> Blob | None:
-        """The index of what refers to an image; None where the registry doesn't know of such."""
-        answer = self._wire.ask("GET", f"referrers/{digest}", allowed=(200, 400, 404, 405))
-        if answer.status_code != 200 or INDEX not in answer.headers.get("Content-Type", ""):
-            return None
-        content = answer.content
-        return Blob(digest=digest_of(content), size=len(content), media_type=INDEX, content=content)
 
     def fetch(self, digest: str) -> bytes:
         """A small blob (a configuration), checked."""
@@ -176,16 +173,16 @@ class Repository:
             answer = self._wire.ask(
                 "GET", f"blobs/{digest}", allowed=(200, 206), headers=headers, stream=True
             )
-            if done and answer.status_code == 200:  # ranges are no must for a registry
+            if done and answer.status == 200:  # ranges are no must for a registry
                 file.seek(0)
                 file.truncate()
                 done, hashed = 0, hashlib.sha256()
             try:
-                for piece in answer.iter_content(_PIECE):
+                for piece in answer.stream(_PIECE, decode_content=False):
                     file.write(piece)
                     hashed.update(piece)
                     done += len(piece)
-            except requests.RequestException as error:
+            except transport.HTTPError as error:
                 last = str(error)[:200]
                 continue
             finally:
@@ -245,7 +242,7 @@ class Repository:
         place = place.split("&digest=")[0].split("?digest=")[0]
         answer = self._wire.ask("GET", place, allowed=(204, 202, 200, 400, 401, 403, 404, 405, 416))
         reached = answer.headers.get("Range", "").rpartition("-")[2]
-        if answer.status_code != 204 or not reached.isdigit():
+        if answer.status != 204 or not reached.isdigit():
             return "", 0
         start = int(reached) + 1 if int(reached) else 0
         return urljoin(self._wire.root, answer.headers.get("Location", place)), start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterable
@@ -59,7 +60,7 @@ def _find(repository: Repository, tag: str) -> Stored | None:
         descriptor = dict(data["layers"][0])
         if data["config"]["mediaType"] != _CONFIG or not repository.has(descriptor["digest"]):
             return None
-        config = json.loads(repository.fetch(data["config"]["digest"]))
+        config = json.loads(base64.b64decode(data["config"]["data"]))
         return Stored(
             tag=tag,
             descriptor=descriptor,
@@ -91,5 +92,5 @@ def _make(tag: str, layer: oci.Layer, packages: Iterable[Package]) -> Stored:
         made_by=layer.made_by,
         packages=listed,
         blobs=(layer.blob, config),
-        manifest=oci.manifest(config, [layer.blob.descriptor()], {}),
+        manifest=oci.manifest(config, [layer.blob.descriptor()], {}, inline=True),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from pymacaron_ci import __version__
@@ -16,7 +17,7 @@ from pymacaron_ci.model import Release, Source
 
 SBOM = "application/vnd.cyclonedx+json"
 PROVENANCE = "application/vnd.in-toto+json"
-_EMPTY = "application/vnd.oci.empty.v1+json"
+_NOTHING = oci.json_blob({}, "application/vnd.oci.empty.v1+json")
 _BUILD_TYPE = "urn:pymacaron-ci:layers:v1"
 
 
@@ -98,26 +99,34 @@ def provenance(
     )
 
 
+def blobs(documents: Iterable[oci.Blob]) -> list[oci.Blob]:
+    """What has to be in the registry before documents can be attached."""
+    return [_NOTHING, *documents]
+
+
 def attach(repository: Repository, subject: oci.Blob, documents: Sequence[oci.Blob]) -> None:
-    """Publishes documents about an image that is in the registry, under the image's digest."""
-    empty = oci.Blob(digest=oci.digest_of(b"{}"), size=2, media_type=_EMPTY, content=b"{}")
-    repository.push_all([empty, *documents])
-    listed = []
-    for document in documents:
-        manifest = oci.json_blob(
+    """Lists documents (their blobs are there) under the digest of an image, which is there too."""
+    manifests = [
+        oci.json_blob(
             {
                 "schemaVersion": 2,
                 "mediaType": oci.MANIFEST,
                 "artifactType": document.media_type,
-                "config": empty.descriptor(),
+                "config": _NOTHING.descriptor(),
                 "layers": [document.descriptor()],
                 "subject": subject.descriptor(),
             },
             oci.MANIFEST,
         )
-        repository.push_manifest(manifest, manifest.digest)
-        listed.append(manifest.descriptor() | {"artifactType": document.media_type})
-    if repository.referrers(subject.digest) is None:
+        for document in documents
+    ]
+    with ThreadPoolExecutor(2) as pool:
+        known = list(pool.map(repository.push_referrer, manifests))
+    if not all(known):
+        listed = [
+            manifest.descriptor() | {"artifactType": document.media_type}
+            for manifest, document in zip(manifests, documents, strict=True)
+        ]
         _list_by_tag(repository, subject, listed)
 
 

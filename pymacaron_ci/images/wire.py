@@ -8,17 +8,14 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urljoin, urlsplit
-
-import requests
-from requests.auth import AuthBase
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from pymacaron_ci.errors import BuildError
+from pymacaron_ci.images import transport
 from pymacaron_ci.images.logins import Login
+from pymacaron_ci.images.transport import Answer
 from pymacaron_ci.waiting import Clock, SystemClock
 
-_LOOPBACK = re.compile(r"(127\.\d+\.\d+\.\d+|localhost|\[?::1\]?)(:\d+)?")
-_TIMEOUT = (10, 120)
 _TRIES = 6
 _LONGEST_PAUSE = 30.0
 _AGAIN = frozenset({408, 429, 500, 502, 503, 504})
@@ -44,18 +41,6 @@ class Interrupted(Exception):
         self.place = place
 
 
-class _Header(AuthBase):
-    """Sends what it is given; by being there it keeps requests from sending what ~/.netrc holds."""
-
-    def __init__(self, value: str | None) -> None:
-        self._value = value
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._value:
-            request.headers["Authorization"] = self._value
-        return request
-
-
 class Wire:
     """Requests to one repository. HTTPS except on loopback; credentials go to that host alone."""
 
@@ -67,14 +52,13 @@ class Wire:
         tries: int = _TRIES,
     ) -> None:
         self.name = name
-        scheme = "http" if _LOOPBACK.fullmatch(name.host) else "https"
+        scheme = "http" if transport.is_loopback(name.host) else "https"
         self.root = f"{scheme}://{name.host}/v2/{name.path}/"
         self._ask_login = login
         self._login: Login | None = None
         self._asked = False
         self._clock = clock or SystemClock()
         self._tries = tries
-        self._local = threading.local()
         self._lock = threading.Lock()
         self._authorization: str | None = None
 
@@ -88,7 +72,7 @@ class Wire:
         headers: Mapping[str, str] | None = None,
         stream: bool = False,
         once: bool = False,
-    ) -> requests.Response:
+    ) -> Answer:
         """The answer, when its status is allowed; BuildError for any other, after polite retries.
 
         `data` makes the body anew for each try. `once`: a break raises Interrupted at once,
@@ -101,16 +85,16 @@ class Wire:
             pause = 0.2 * 2**attempt
             try:
                 answer = self._authorized(method, path, data, headers, stream)
-            except (requests.RequestException, OSError) as error:
+            except (transport.HTTPError, OSError) as error:
                 last = _short(error)
                 if _hopeless(error):
                     break
                 continue
-            if answer.status_code in allowed:
+            if answer.status in allowed:
                 return answer
-            if answer.status_code not in _AGAIN:
+            if answer.status not in _AGAIN:
                 raise self._refusal(method, answer)
-            last = f"it answered {answer.status_code} {_words(answer)}".strip()
+            last = f"it answered {answer.status} {_words(answer)}".strip()
             pause = _retry_after(answer) or pause
         if once:
             raise Interrupted(last, urljoin(self.root, path))
@@ -130,14 +114,15 @@ class Wire:
         data: Callable[[], Any] | None,
         headers: Mapping[str, str] | None,
         stream: bool,
-    ) -> requests.Response:
+    ) -> Answer:
         url = urljoin(self.root, path)
         for _ in range(2):
             used = self._authorization
             answer = self._send(method, url, data, headers, stream)
             challenge = answer.headers.get("WWW-Authenticate", "")
-            if answer.status_code != 401 or not challenge:
+            if answer.status != 401 or not challenge:
                 return answer
+            answer.drain_conn()
             with self._lock:  # tokens end in the middle of an upload; one thread gets the next one
                 if self._authorization == used:
                     self._authorization = self._authorize(challenge)
@@ -150,27 +135,11 @@ class Wire:
         data: Callable[[], Any] | None,
         headers: Mapping[str, str] | None,
         stream: bool,
-    ) -> requests.Response:
-        _refuse_plain(url)
-        ours = urlsplit(url).netloc == urlsplit(self.root).netloc
-        answer = self._session.request(
-            method,
-            url,
-            data=data() if data else None,
-            headers=dict(headers or {}),
-            auth=_Header(self._authorization if ours else None),
-            timeout=_TIMEOUT,
-            stream=stream,
-        )
-        _refuse_plain(answer.url)
-        return answer
-
-    @property
-    def _session(self) -> requests.Session:
-        if not hasattr(self._local, "session"):  # a session is no thread's but its own
-            self._local.session = requests.Session()
-        session: requests.Session = self._local.session
-        return session
+    ) -> Answer:
+        sent = dict(headers or {})
+        if self._authorization and urlsplit(url).netloc == urlsplit(self.root).netloc:
+            sent["Authorization"] = self._authorization
+        return transport.send(method, url, headers=sent, body=data, stream=stream)
 
     @property
     def login(self) -> Login | None:
@@ -187,65 +156,65 @@ class Wire:
             raise BuildError(f"{self.name.host} wants the unknown log-in {kind}")
         asked = dict(_CHALLENGE.findall(rest))
         realm = asked.get("realm", "")
-        _refuse_plain(realm)
         scope = asked.get("scope") or f"repository:{self.name.path}:pull,push"
         query = {"service": asked.get("service", ""), "scope": scope}
         if login and login.identity_token:
-            answer = self._session.post(
+            form = query | {
+                "grant_type": "refresh_token",
+                "client_id": "pymacaron-ci",
+                "refresh_token": login.identity_token,
+            }
+            answer = transport.send(
+                "POST",
                 realm,
-                data={
-                    **query,
-                    "grant_type": "refresh_token",
-                    "client_id": "pymacaron-ci",
-                    "refresh_token": login.identity_token,
-                },
-                auth=_Header(None),
-                timeout=_TIMEOUT,
+                headers={"Content-Type": "application/x-www-form-urlencoded"},
+                body=lambda: urlencode(form),
             )
         else:
-            header = _Header(_basic(login) if login else None)
-            answer = self._session.get(realm, params=query, auth=header, timeout=_TIMEOUT)
-        if answer.status_code in (400, 401, 403):
+            headers = {"Authorization": _basic(login)} if login else {}
+            joined = "&" if "?" in realm else "?"
+            answer = transport.send("GET", f"{realm}{joined}{urlencode(query)}", headers=headers)
+        if answer.status in (400, 401, 403):
             raise self._refusal("log-in", answer)
         try:
             told = answer.json()
             return f"Bearer {told.get('token') or told['access_token']}"
         except (ValueError, KeyError, AttributeError) as error:
-            if answer.status_code in _AGAIN:
-                raise requests.ConnectionError(f"{realm} answered {answer.status_code}") from error
+            if answer.status in _AGAIN:
+                raise transport.HTTPError(f"{realm} answered {answer.status}") from error
             raise BuildError(f"{realm} gave no token for {self.name.host}") from error
 
-    def _refusal(self, method: str, answer: requests.Response) -> BuildError:
+    def _refusal(self, method: str, answer: Answer) -> BuildError:
         host, path = self.name.host, self.name.path
         who = self._login.user if self._login else "an anonymous user"
         what = {"GET": "pull from", "HEAD": "pull from", "log-in": "use"}.get(method, "push to")
         details = [line for line in (_words(answer),) if line]
-        if answer.status_code == 401 and self._login:
+        if answer.status == 401 and self._login:
             return BuildError(
                 f"the registry {host} refused the log-in of {who} to {what} {path}",
                 hint="is the password or token right, still valid, and meant for this repository?",
                 details=details,
             )
-        if answer.status_code == 401:
+        if answer.status == 401:
             return BuildError(
                 f"the registry {host} wants a log-in to {what} {path}",
                 hint=f"set DOCKER_USERNAME and DOCKER_PASSWORD, or run `docker login {host}`",
                 details=details,
             )
-        if answer.status_code == 403:
+        if answer.status == 403:
             return BuildError(
                 f"{who} may not {what} {path} at the registry {host}",
                 hint="give the account that right, or check docker_repo and docker_registry",
                 details=details,
             )
-        if answer.status_code == 404:
+        if answer.status == 404:
             return BuildError(
                 f"the registry {host} has no repository {path}, or {who} may not see it",
                 hint="make it first, where the registry doesn't by itself",
                 details=details,
             )
         return BuildError(
-            f"the registry {host} refused to {what} {path} ({method}: {answer.status_code})",
+            f"the registry {host} refused to {what} {path} ({method}: {answer.status})",
             details=details,
         )
 
@@ -254,13 +223,7 @@ def _basic(login: Login) -> str:
     return f"Basic {base64.b64encode(f'{login.user}:{login.password}'.encode()).decode()}"
 
 
-def _refuse_plain(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme != "https" and not _LOOPBACK.fullmatch(parts.netloc):
-        raise BuildError(f"a registry led to {parts.scheme}://{parts.netloc}, which is not https")
-
-
-def _retry_after(answer: requests.Response) -> float | None:
+def _retry_after(answer: Answer) -> float | None:
     told = answer.headers.get("Retry-After", "")
     return float(told) if told.isdigit() else None
 
@@ -268,8 +231,14 @@ def _retry_after(answer: requests.Response) -> float | None:
 def _hopeless(error: Exception) -> bool:
     """A wrong certificate or an unknown host doesn't become right by trying again."""
     text = str(error)
-    return isinstance(error, requests.exceptions.SSLError) or any(
-        words in text for words in ("Name or service not known", "No address associated")
+    return any(
+        words in text
+        for words in (
+            "CERTIFICATE_VERIFY_FAILED",
+            "WRONG_VERSION_NUMBER",
+            "Name or service not known",
+            "No address associated",
+        )
     )
 
 
@@ -278,10 +247,10 @@ def _short(error: Exception) -> str:
     return text if len(text) <= 200 else f"{text[:200]}…"
 
 
-def _words(answer: requests.Response) -> str:
+def _words(answer: Answer) -> str:
     """The registry's own explanation, in the form that the specification gives it."""
     try:
         errors = answer.json()["errors"]
         return "; ".join(f"{e.get('code', '')}: {e.get('message', '')}" for e in errors)
     except (ValueError, KeyError, TypeError, AttributeError):
-        return " ".join(answer.text.split())[:200] if answer.request.method != "HEAD" else ""
+        return " ".join(answer.data.decode("utf-8", "replace").split())[:200]

@@ -6,16 +6,14 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pymacaron_ci import installer
 from pymacaron_ci.errors import BuildError
+from pymacaron_ci.images import download, uv_resolver
+from pymacaron_ci.images.wheel_tags import Target
 
 _TIMEOUT = 900
-_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
-# Debian 11, the oldest base that still gets fixes, has glibc 2.31.
-_GLIBC = ("2_31", "2_28", "2_27", "2_26", "2_24", "2_17", "2_12", "2_5")
 _NO_WHEEL = re.compile(
     r"(?:No matching distribution found for"
     r"|Could not find a version that satisfies the requirement) ([^\s(]+)"
@@ -38,47 +36,37 @@ class NeedsCompiler(BuildError):
     """A package has no wheel: only an engine, whose base image has a compiler, can build it."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """What wheels must run on. `python` is `3.11` or `3.11.9`."""
-
-    architecture: str
-    python: str
-    musl: bool = False
-
-    @property
-    def minor(self) -> str:
-        return ".".join(self.python.split(".")[:2])
-
-    @property
-    def machine(self) -> str:
-        return _MACHINES[self.architecture]
-
-    @property
-    def tags(self) -> list[str]:
-        if self.musl:
-            return [f"musllinux_1_{n}_{self.machine}" for n in (2, 1)]
-        old = ["manylinux2014", "manylinux2010", "manylinux1"]
-        names = [*(f"manylinux_{version}" for version in _GLIBC), *old, "linux"]
-        return [f"{name}_{self.machine}" for name in names]
-
-    @property
-    def markers(self) -> dict[str, str]:
-        full = self.python if self.python.count(".") > 1 else f"{self.python}.0"
-        return {
-            "python_version": self.minor,
-            "python_full_version": full,
-            "implementation_version": full,
-            "implementation_name": "cpython",
-            "platform_python_implementation": "CPython",
-            "os_name": "posix",
-            "sys_platform": "linux",
-            "platform_system": "Linux",
-            "platform_machine": self.machine,
-        }
-
-
 def fetch(
+    requirements: Path,
+    wheel: Path | None,
+    extras: str,
+    target: Target,
+    folder: Path,
+    environ: Mapping[str, str],
+    tell: Callable[[str], None],
+) -> tuple[Path, ...]:
+    """The wheels of everything required, in `folder`. `wheel` is the runtime's, with its `extras`.
+
+    An sdist is built where nothing but Python comes out of it; any other package without a wheel
+    for the target raises BuildError, which names it.
+    """
+    folder.mkdir(parents=True)
+    uv = uv_resolver.find(environ)
+    if uv:
+        links = uv_resolver.resolve(uv, requirements, wheel, extras, target, folder, environ)
+        if links is not None and download.all_of(links, folder):
+            return _wheels(folder)
+    # Without uv; and where it found no solution, for pip's words and for sdists.
+    return _with_pip(
+        requirements, f"{wheel}{extras}" if wheel else None, target, folder, environ, tell
+    )
+
+
+def _wheels(folder: Path) -> tuple[Path, ...]:
+    return tuple(sorted(folder.glob("*.whl"), key=lambda file: file.name.lower()))
+
+
+def _with_pip(
     requirements: Path,
     wheel: str | None,
     target: Target,
@@ -86,15 +74,10 @@ def fetch(
     environ: Mapping[str, str],
     tell: Callable[[str], None],
 ) -> tuple[Path, ...]:
-    """The wheels of everything required, in `folder`. `wheel` is the runtime's, with its extras.
-
-    An sdist is built where nothing but Python comes out of it; any other package without a wheel
-    for the target raises BuildError, which names it.
-    """
     environment = installer.allowed(environ)
     pip = installer.find_pip(environment)
     built = folder / "built"
-    built.mkdir(parents=True, exist_ok=True)
+    built.mkdir()
     tried: set[str] = set()
     while True:
         command = _command(pip, target, built, folder, requirements, wheel)
@@ -111,7 +94,7 @@ def fetch(
             check=False,
         )
         if done.returncode == 0:
-            return tuple(sorted(folder.glob("*.whl"), key=lambda file: file.name.lower()))
+            return _wheels(folder)
         lines = [line for line in done.stdout.splitlines() if line.strip()]
         missing = {found[1].rstrip(";,") for line in lines if (found := _NO_WHEEL.search(line))}
         if not missing - tried:
@@ -135,7 +118,7 @@ def _command(
     wheel: str | None,
 ) -> Sequence[str]:
     options = ["--python-version", target.minor, "--implementation", "cp"]
-    for tag in target.tags:
+    for tag in target.platform_tags:
         options += ["--platform", tag]
     return [
         *(pip.interpreter, "-I", "-c", _SHIM, pip.wheel or "", json.dumps(target.markers)),

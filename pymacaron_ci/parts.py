@@ -213,6 +213,7 @@ def _world(prepared: Prepared) -> worlds.World:
         include_links=settings.include_links,
         forbidden=prepared.secrets,
         platforms=settings.platforms,
+        bytecode=settings.bytecode,
         upgrade=inputs.upgrade_dependencies,
     )
     if inputs.simulate:

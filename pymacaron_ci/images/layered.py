@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,11 +14,12 @@ from typing import IO, Any
 
 from pymacaron_ci import context
 from pymacaron_ci.errors import BuildError
-from pymacaron_ci.images import archive, oci, packages, registry, stored, supply_chain, wheels
+from pymacaron_ci.images import archive, oci, registry, stored, supply_chain, wheels
 from pymacaron_ci.images import base as bases
 from pymacaron_ci.images.layers import FORMAT, SITE, Layers
 from pymacaron_ci.images.recipe import HOME, Parts, Recipe, environment, labels, parts
 from pymacaron_ci.images.recipe import runtime_settings as common_settings
+from pymacaron_ci.images.wheel_tags import Target
 from pymacaron_ci.model import Image, Release
 
 FINGERPRINT = "pymacaron.fingerprint"
@@ -27,7 +29,6 @@ FINGERPRINT = "pymacaron.fingerprint"
 class Variant:
     """One platform's image: what of it is new, and its manifest."""
 
-    platform: bases.Platform
     base: bases.Base
     kept: tuple[stored.Stored, ...]
     blobs: tuple[oci.Blob, ...]
@@ -55,6 +56,7 @@ class LayeredBuilder:
         self.digest: str | None = None  # known as soon as the image is built
 
     def build(self, release: Release) -> Image:
+        platforms = [bases.platform(name) for name in self._recipe.platforms]
         made = parts(self._recipe, release)
         context.note(made.context, self._tell)
         repository = self._repository(release.image)
@@ -65,9 +67,9 @@ class LayeredBuilder:
             self.digest = self._published
             self._tell("the image of this very commit is in the registry already")
             return release.image
+        found = [bases.find(self._recipe.base_image, p, self._recipe.login) for p in platforms]
         self._variants = tuple(
-            self._variant(bases.platform(name), made, release, repository, identity)
-            for name in self._recipe.platforms
+            self._variant(base, made, release, repository, identity) for base in found
         )
         self._top = self._index() if len(self._variants) > 1 else self._variants[0].manifest
         self.digest = self._top.digest
@@ -97,7 +99,7 @@ class LayeredBuilder:
                     shutil.copyfileobj(content, stream)
             elif "manifest" in descriptor["mediaType"] or "index" in descriptor["mediaType"]:
                 found = repository.manifest(digest)
-                stream.write(_content(found) if found else b"")
+                stream.write(found.read() if found else b"")
             else:
                 there = next((o for o in (repository, *origins) if o.has(digest)), repository)
                 there.download(digest, stream)
@@ -123,6 +125,7 @@ class LayeredBuilder:
             self._recipe.base_image,
             json.dumps(common_settings(self._recipe, release), sort_keys=True),
             " ".join(self._recipe.platforms),
+            str(self._recipe.bytecode),
             code,
         )
 
@@ -138,17 +141,16 @@ class LayeredBuilder:
 
     def _variant(
         self,
-        platform: bases.Platform,
+        base: bases.Base,
         made: Parts,
         release: Release,
         repository: registry.Repository,
         identity: str,
     ) -> Variant:
-        base = bases.find(self._recipe.base_image, platform, self._recipe.login)
         for warning in bases.warnings(base, datetime.now(timezone.utc).date()):
             self._tell(f"warning: {warning}")
-        target = packages.Target(
-            architecture=platform.architecture,
+        target = Target(
+            architecture=base.platform.architecture,
             python=base.python or self._recipe.python_version,
             musl=base.musl,
         )
@@ -174,7 +176,6 @@ class LayeredBuilder:
         blobs = (*(layer.blob for layer in layers), config)
         source, named = self._recipe.source, (base.reference, base.digest)
         return Variant(
-            platform=platform,
             base=base,
             kept=kept,
             blobs=blobs,
@@ -186,11 +187,15 @@ class LayeredBuilder:
         )
 
     def _send(self, variant: Variant, repository: registry.Repository) -> int:
-        sent = variant.base.hand_over(repository, self._folder, self._tell)
         new = [layer for layer in variant.kept if not layer.reused]
-        sent += repository.push_all(
-            [*variant.blobs, *(blob for layer in new for blob in layer.blobs)]
-        )
+        blobs = [
+            *variant.blobs,
+            *(blob for layer in new for blob in layer.blobs),
+            *supply_chain.blobs(variant.documents),
+        ]
+        with ThreadPoolExecutor(1) as beside:
+            base = beside.submit(variant.base.hand_over, repository, self._folder, self._tell)
+            sent = repository.push_all(blobs) + base.result()
         for layer in new:
             if layer.manifest:
                 repository.push_manifest(layer.manifest, layer.tag)
@@ -202,14 +207,14 @@ class LayeredBuilder:
         return sent
 
     def _index(self) -> oci.Blob:
-        first = json.loads(_content(self._variants[0].manifest))
+        first = json.loads(self._variants[0].manifest.read())
         return oci.index(
             [
                 {
                     **variant.manifest.descriptor(),
                     "platform": {
-                        "os": variant.platform.os,
-                        "architecture": variant.platform.architecture,
+                        "os": variant.base.platform.os,
+                        "architecture": variant.base.platform.architecture,
                     },
                 }
                 for variant in self._variants
@@ -242,11 +247,6 @@ def _settings(
             FINGERPRINT: identity,
         },
     }
-
-
-def _content(blob: oci.Blob) -> bytes:
-    with blob.open() as stream:
-        return stream.read()
 
 
 def _size(count: int) -> str:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pymacaron_ci.context import Entry
 from pymacaron_ci.errors import BuildError
 from pymacaron_ci.images import base as bases
-from pymacaron_ci.images import oci, packages, registry, stored, wheels
+from pymacaron_ci.images import bytecode, oci, packages, registry, stored, wheels
 from pymacaron_ci.images.recipe import HOME, Parts, Recipe
+from pymacaron_ci.images.wheel_tags import Target
 from pymacaron_ci.model import Release
+from pymacaron_ci.runtime_wheel import Wheel
 
-FORMAT = "1"  # part of every fingerprint: raise it when layers are made differently
+FORMAT = "2"  # part of every fingerprint: raise it when layers are made differently
 SITE = "/opt/packages"
 # Folders on PYTHONPATH don't have their .pth files read; a few packages rely on theirs.
 _SITECUSTOMIZE = f"import site\nsite.addsitedir({SITE!r})\n"
@@ -25,36 +29,51 @@ class Layers:
         self._recipe = recipe
         self._folder = folder
         self._tell = tell
+        self._lock = threading.Lock()
 
     def kept(
         self,
         base: bases.Base,
-        target: packages.Target,
+        target: Target,
         made: Parts,
         repository: registry.Repository,
-    ) -> Iterable[stored.Stored]:
-        compiled = str(wheels.compiler(target.minor) is not None)
-        place = (FORMAT, base.digest, str(base.platform), target.python, compiled)
+    ) -> list[stored.Stored]:
+        """The packages, then the runtime; each is looked for, and made, beside the other."""
+        place = (FORMAT, base.digest, str(base.platform), target.python, *self._compiled)
         needs = made.wheel.metadata if made.wheel else ""
         asked = [each.decode("utf-8", "replace") for each in made.requirements.contents]
         key = stored.fingerprint(*place, needs, self._recipe.extras, *asked)
-        yield stored.look_up(
-            repository,
-            f"packages-{key}",
-            lambda: self._packages(made, target, key),
-            anew=self._recipe.upgrade,
-        )
-        if made.wheel:
-            wheel = made.wheel
-            key = stored.fingerprint(*place, wheel.name, wheel.digest)
-            yield stored.look_up(
-                repository,
-                f"runtime-{key}",
-                lambda: self._unpacked([self._wheel_file(made)], target, key, "the runtime"),
-            )
+        with ThreadPoolExecutor(2) as pool:
+            waiting = [
+                pool.submit(
+                    stored.look_up,
+                    repository,
+                    f"packages-{key}",
+                    lambda: self._packages(made, target, key),
+                    anew=self._recipe.upgrade,
+                )
+            ]
+            if made.wheel:
+                wheel = made.wheel
+                own = stored.fingerprint(*place, wheel.name, wheel.digest)
+                waiting.append(
+                    pool.submit(
+                        stored.look_up,
+                        repository,
+                        f"runtime-{own}",
+                        lambda: self._unpacked(
+                            [self._wheel_file(wheel)], target, own, "the runtime"
+                        ),
+                    )
+                )
+            return [each.result() for each in waiting]
+
+    @property
+    def _compiled(self) -> tuple[str, ...]:
+        return ("bytecode",) if self._recipe.bytecode else ()
 
     def _packages(
-        self, made: Parts, target: packages.Target, key: str
+        self, made: Parts, target: Target, key: str
     ) -> tuple[oci.Layer, Iterable[wheels.Package]]:
         folder = self._folder / key
         folder.mkdir()
@@ -63,10 +82,11 @@ class Layers:
             requirements = folder / "requirements.txt"
             requirements.write_text(made.requirements.text, encoding="utf-8")
         self._tell(f"fetching packages for Python {target.minor} on {target.architecture}")
-        runtime = f"{self._wheel_file(made)}{self._recipe.extras}" if made.wheel else None
+        runtime = self._wheel_file(made.wheel) if made.wheel else None
         found = packages.fetch(
             requirements,
             None if made.requirements.hashed else runtime,
+            self._recipe.extras,
             target,
             folder / "wheels",
             self._recipe.environ,
@@ -74,42 +94,50 @@ class Layers:
         )
         others = [f for f in found if made.wheel is None or f.name != made.wheel.name]
         if made.requirements.hashed and made.wheel:
-            _check_complete(others, wheels.describe(self._wheel_file(made)))
+            _check_complete(others, wheels.describe(self._wheel_file(made.wheel)))
         return self._unpacked(others, target, key, "packages")
 
     def _unpacked(
-        self, files: list[Path], target: packages.Target, key: str, what: str
+        self, files: list[Path], target: Target, key: str, what: str
     ) -> tuple[oci.Layer, Iterable[wheels.Package]]:
         folder = self._folder / f"{key}-files"
         folder.mkdir()
         wheels.unpack(files, folder)
         if any(folder.glob("*.pth")):
             (folder / "sitecustomize.py").write_text(_SITECUSTOMIZE, encoding="utf-8")
-        wheels.compile_all(folder, SITE, target.minor)
+        self._compile(folder, SITE, target)
         layer = self._layer(wheels.entries(folder), SITE, what, created=0)
         return layer, [wheels.describe(file) for file in files]
 
-    def _wheel_file(self, made: Parts) -> Path:
-        if made.wheel is None:
-            raise RuntimeError("no runtime here")
-        file = self._folder / made.wheel.name
-        if not file.exists():
-            file.write_bytes(made.wheel.content)
+    def _wheel_file(self, wheel: Wheel) -> Path:
+        file = self._folder / wheel.name
+        with self._lock:
+            if not file.exists():
+                file.write_bytes(wheel.content)
         return file
 
-    def code(self, made: Parts, target: packages.Target) -> oci.Layer:
+    def code(self, made: Parts, target: Target) -> oci.Layer:
         apart = (".runtime", "VERSION")
         entries = [e for e in made.context.entries if e.path.split("/")[0] not in apart]
+        if self._recipe.bytecode:
+            entries += self._bytecode(entries, target)
+        return self._layer(entries, HOME, "code")
+
+    def _bytecode(self, entries: Iterable[Entry], target: Target) -> list[Entry]:
         folder = self._folder / f"code-{target.architecture}"
+        folder.mkdir()
         for entry in entries:
             if entry.path.endswith(".py") and entry.link is None:
                 file = folder / entry.path
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(entry.read())
-        if folder.exists():
-            wheels.compile_all(folder, HOME, target.minor)
-            entries += [e for e in wheels.entries(folder) if e.path.endswith(".pyc")]
-        return self._layer(entries, HOME, "code")
+        self._compile(folder, HOME, target)
+        return [e for e in wheels.entries(folder) if e.path.endswith(".pyc")]
+
+    def _compile(self, folder: Path, home: str, target: Target) -> None:
+        if self._recipe.bytecode:
+            interpreter = bytecode.compiler(target.python, self._recipe.environ)
+            bytecode.compile_all(interpreter, folder, home)
 
     def record(self, release: Release, listed: Iterable[wheels.Package]) -> oci.Layer:
         lock = "".join(sorted(f"{package.pin}\n" for package in listed))

@@ -36,6 +36,7 @@ class Recipe:
     include_links: tuple[str, ...] = ()
     forbidden: tuple[Secret, ...] = ()
     platforms: tuple[str, ...] = ("linux/amd64",)
+    bytecode: bool = False
     upgrade: bool = False  # resolve the packages anew, even where the registry has them
     cloud_login: Callable[[str], Login | None] = lambda _: None
 

@@ -7,11 +7,8 @@ import email
 import hashlib
 import re
 import shutil
-import subprocess
-import sys
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -23,7 +20,6 @@ _SCRIPT = """import sys
 from {module} import {first}
 sys.exit({function}())
 """
-_COMPILE_TIMEOUT = 600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,42 +119,6 @@ def _console_scripts(folder: Path) -> Iterator[tuple[str, str, str]]:
             module, _, function = (part.strip() for part in entry.split("[")[0].partition(":"))
             if re.fullmatch(r"[\w.-]+", name) and re.fullmatch(r"[\w.]+", function):
                 yield name, module, function
-
-
-def compiler(minor: str) -> str | None:
-    """An interpreter that writes bytecode for this Python version, if there is one here."""
-    own = getattr(sys, "_base_executable", None) or sys.executable
-    if f"{sys.version_info[0]}.{sys.version_info[1]}" == minor:
-        return str(own)
-    return shutil.which(f"python{minor}")
-
-
-def compile_all(folder: Path, home: str, minor: str) -> bool:
-    """Compiles modules as if they lay in `home`; False where no interpreter of that version is."""
-    interpreter = compiler(minor)
-    if interpreter is None:
-        return False
-    # Fresh processes, each with the same files in the same order on every machine: what else was in
-    # memory shows in the bytes that marshal writes. Two are twice as fast and no more than CI has.
-    top = sorted(path.name for path in folder.iterdir())
-    command = [interpreter, "-I", "-m", "compileall", "-q", "-j", "1"]
-    command += ["--invalidation-mode", "unchecked-hash", "-s", str(folder), "-p", home]
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda part: _compile(command, folder, part), (top[::2], top[1::2])))
-    return True
-
-
-def _compile(command: Sequence[str], folder: Path, names: Sequence[str]) -> None:
-    if not names:
-        return
-    subprocess.run(
-        [*command, *(str(folder / name) for name in names)],
-        env={"PYTHONHASHSEED": "0"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,  # modules for other Python versions don't compile; they don't have to
-        timeout=_COMPILE_TIMEOUT,
-        check=False,
-    )
 
 
 def entries(folder: Path) -> Sequence[Entry]:

@@ -1,4 +1,4 @@
-"""Starts the service: `python server.py --port 8080`, or under gunicorn in its container."""
+"""Starts the service: `python server.py --port 8080`, or `pymacaron-serve` as in its container."""
 
 import os
 

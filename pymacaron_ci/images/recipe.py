@@ -50,10 +50,10 @@ class Recipe:
 
     @property
     def command(self) -> list[str]:
-        """PID 1. gunicorn takes its address from PORT by itself: no shell stands between."""
+        """PID 1. It takes its address from PORT by itself: no shell stands between."""
         if self.with_async:
             return ["python3", "-m", "pymacaron.supervise"]
-        return ["gunicorn", "--config", "python:pymacaron.gunicorn", "server:app"]
+        return ["pymacaron-serve", "server:app"]
 
     @property
     def extras(self) -> str:

@@ -151,6 +151,12 @@ class Runtime:
         container=True,
         example=False,
     )
+    server: Literal["granian", "gunicorn"] = option(
+        default="granian",
+        help="what speaks HTTP in the container",
+        container=True,
+        example="gunicorn",
+    )
     log_probes: bool = option(
         default=False,
         help="log the calls of /ping and its like, too",

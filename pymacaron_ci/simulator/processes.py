@@ -117,6 +117,7 @@ class ProcessRunner:
             **{k: v for k, v in found.environment.items() if k != "PATH" and not _of_image(v)},
             **environment,
             "PORT": str(port),
+            "PYM_BIND_HOST": "127.0.0.1",
             "VIRTUAL_ENV": str(python.parent.parent),
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -212,7 +213,8 @@ def _arguments(command: Sequence[str], port: int, python: Path) -> list[str]:
 
 
 def bound_to_loopback(command: Sequence[str], port: int) -> list[str]:
-    """A command that shares the host's network: $PORT filled in, gunicorn on loopback only."""
+    """A command that shares the host's network: $PORT filled in, gunicorn on loopback only
+    (`pymacaron-serve` and its like look at PYM_BIND_HOST)."""
     if not command:
         raise ImageUnusable("the image has no command")
     words = [re.sub(r"\$\{?PORT\b(:-\d+)?\}?", str(port), word) for word in command]

@@ -22,6 +22,15 @@ from pymacaron import metrics
 from pymacaron.config import ConfigError, get_config
 from pymacaron.gunicorn_worker import DrainingWorker
 from pymacaron.health import health
+from pymacaron.manners import (
+    BACKLOG,
+    KEEPALIVE,
+    LONGEST_LINE,
+    SILENCE,
+    default_bind,
+    graceful_seconds,
+    most_requests,
+)
 from pymacaron.resources import get_gunicorn_thread_count, get_gunicorn_worker_count
 
 sys.path.append(".")
@@ -38,23 +47,20 @@ try:
 except (ConfigError, ValueError) as error:
     sys.exit(f"the service can't start:\n{error}")
 
-bind = f"0.0.0.0:{os.environ.get('PORT', '8080')}"
-backlog = 2048
+bind = default_bind()
+backlog = BACKLOG
 worker_class = DrainingWorker
 worker_connections = 1000
-# The main loop's heartbeat, not a limit for requests.
-timeout = 180
-# Longer than load balancers keep idle connections (ALB 60 s, Google's 600 s): they, not we, close.
-keepalive = 620
-# Shorter than the shortest grace of the platforms: Cloud Run and `docker stop` give 10 seconds.
-graceful_timeout = int(os.environ.get("PYM_GRACEFUL_SECONDS") or 8)
-max_requests = 2500
-max_requests_jitter = 500
+timeout = SILENCE
+keepalive = KEEPALIVE
+graceful_timeout = graceful_seconds()
+max_requests = most_requests()
+max_requests_jitter = max_requests // 5
 preload_app = os.environ.get("PYM_GUNICORN_PRELOAD") == "1"
 control_socket_disable = True
-limit_request_line = 8190
+limit_request_line = LONGEST_LINE
 limit_request_fields = 100
-limit_request_field_size = 8190
+limit_request_field_size = LONGEST_LINE
 # Heartbeats on a slow disk would look like hanging workers.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import socket
-import struct
 import sys
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
@@ -16,17 +12,11 @@ from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped
 
 from pymacaron.config import ConfigError
 from pymacaron.health import health
+from pymacaron.manners import drain_seconds, hold_off
 from pymacaron.openapi import SpecError
 
 if TYPE_CHECKING:
     from types import FrameType
-
-SO_ATTACH_FILTER = 26
-
-
-def drain_seconds() -> float:
-    """How long requests are still taken after SIGTERM, until load balancers have noticed."""
-    return float(os.environ.get("PYM_DRAIN_SECONDS") or 1)
 
 
 class DrainingWorker(ThreadWorker):  # type: ignore[misc]
@@ -75,22 +65,13 @@ class DrainingWorker(ThreadWorker):  # type: ignore[misc]
         ones are refused, and their clients go elsewhere."""
         self.set_accept_enabled(False)
         for listener in self.sockets:
-            _hold_off(listener)
+            hold_off(listener)
             before = -1
             while before != self.nr_conns:
                 before = self.nr_conns
                 self.accept(listener)
             listener.close()
         self.sockets = []
-
-
-def _hold_off(listener: socket.socket) -> None:
-    """Makes the kernel drop what comes for a listening socket (SO_ATTACH_FILTER with a program that
-    lets nothing pass), so that nobody slips in between the last accept() and close()."""
-    drop_all = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))  # BPF_RET, 0 bytes
-    with suppress(OSError):  # not Linux, or a sandbox: then a rare connection is reset
-        program = struct.pack("@HP", 1, ctypes.addressof(drop_all))
-        listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
 
 
 def _nothing() -> None:

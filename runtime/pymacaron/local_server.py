@@ -24,18 +24,15 @@ LINES_SHOWN = 40
 
 @contextmanager
 def server_of_folder(folder: Path, with_workers: bool = False) -> Iterator[str]:
-    """The URL of gunicorn serving `server:app` of a folder, as in its container, on a free port;
-    with the workers of its tasks beside it, if so wanted.
+    """The URL of `server:app` of a folder, served as in its container, on a free port; with the
+    workers of its tasks beside it, if so wanted.
 
     Raises RuntimeError, with the last lines of its log, when it does not come up.
     """
     if not (folder / "server.py").is_file():
         raise RuntimeError(f"there is no server.py in {folder}: nothing to start")
     port = free_port()
-    command = [
-        *(sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}"),
-        *("--config", "python:pymacaron.gunicorn", "server:app"),
-    ]
+    command = [sys.executable, "-m", "pymacaron.serve", "--bind", f"127.0.0.1:{port}"]
     environ = {
         "PYM_ENV": "dev",
         "PYM_GUNICORN_WORKERS_COUNT": "1",

@@ -137,7 +137,7 @@ def setup_logger(celery: bool = False) -> None:
 
 
 def setup_if_needed() -> None:
-    """Gives the log a place to go, unless the application, a test runner or gunicorn has."""
+    """Gives the log a place to go, unless the application, a test runner or the server has."""
     root = logging.getLogger()
     if not root.handlers:
         root.addHandler(make_handler())

@@ -1,5 +1,5 @@
 """`API` puts loaded APIs into a Flask application; `letsgo` starts it, from the command line or
-inside gunicorn."""
+inside a server."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
 MAX_BODY = 16 * 1024 * 1024
+SERVERS = ("pymacaron-serve", "gunicorn")
 Hook = Callable[[], object]
 
 
@@ -153,7 +154,7 @@ class API:
         self._publisher = Publisher(path.strip("/"), toc)
 
     def start(self, serve: str | None = None) -> None:  # noqa: ARG002 - 1.x: the name of the API to serve
-        """Binds all operations to the application and, outside of gunicorn and Celery, runs Flask's
+        """Binds all operations to the application and, outside of a server and Celery, runs Flask's
         own server.
 
         Raises SpecError with every handler that is missing."""
@@ -166,7 +167,7 @@ class API:
         if "ping" not in self.pool.get_api_names() or self._has_builtin("ping"):
             self.load_builtin_apis()
         self._bind()
-        if _in_celery() or _in_gunicorn():
+        if _in_celery() or _in_server():
             return
         self.app.debug = self.debug
         # All addresses, as in 2.x; so no console, in which whoever connects could run code.
@@ -295,10 +296,9 @@ def _same_routes(endpoints: Iterable[Endpoint]) -> list[Problem]:
     return problems
 
 
-def _in_gunicorn() -> bool:
-    return Path(sys.argv[0]).name == "gunicorn" or "gunicorn" in os.environ.get(
-        "SERVER_SOFTWARE", ""
-    )
+def _in_server() -> bool:
+    software = os.environ.get("SERVER_SOFTWARE", "")  # "gunicorn/27.0", from gunicorn itself
+    return Path(sys.argv[0]).name in SERVERS or software.startswith(SERVERS)
 
 
 def _in_celery() -> bool:
@@ -332,7 +332,7 @@ def _call(callback: Callable[..., object], port: int, debug: bool) -> None:
 
 def letsgo(name: str, callback: Callable[..., object]) -> None:
     """The last line of server.py: `letsgo(__name__, callback=start)`. Under `python server.py` a
-    command with --port, --env and --debug; inside gunicorn it calls `callback(port)`; elsewhere (a
+    command with --port, --env and --debug; inside a server it calls `callback(port)`; elsewhere (a
     test that imports the module) it does nothing."""
 
     @click.command()
@@ -358,7 +358,7 @@ def letsgo(name: str, callback: Callable[..., object]) -> None:
 
     if name == "__main__":
         main()
-    elif _in_gunicorn() or _in_celery():
+    elif _in_server() or _in_celery():
         _call(callback, get_port(), False)
 
 

@@ -1,4 +1,4 @@
-"""PID 1 of a container that serves and works: gunicorn beside `pymasync`, they end together."""
+"""PID 1 of a container that serves and works: the server beside `pymasync`, they end together."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-SERVER = ("gunicorn", "--config", "python:pymacaron.gunicorn", "server:app")
+SERVER = ("pymacaron-serve", "server:app")
 WORKER = ("pymasync",)
 PATIENCE = 25.0
 """Seconds for an orderly end; Kubernetes kills after 30."""

@@ -111,7 +111,7 @@ def test_an_image_without_a_base_holds_the_service_and_says_how_it_is_run(tmp_pa
     assert [name for name in files if name.startswith("pym/.runtime/pymacaron-")]
     assert not [name for name in files if "test" in name.split("/")[1]]
     settings = config["config"]
-    assert settings["Cmd"] == ["gunicorn", "--config", "python:pymacaron.gunicorn", "server:app"]
+    assert settings["Cmd"] == ["pymacaron-serve", "server:app"]
     assert settings["WorkingDir"] == "/pym"
     assert settings["Labels"]["pymacaron.base"] == "none"
 

@@ -146,7 +146,7 @@ def test_the_service_answers_with_this_release_and_stops_cleanly(
     url = address(container)
     assert requests.get(f"{url}/version", timeout=5).json()["version"] == pushed[0].tag
     processes = container.top()["Processes"]
-    assert "gunicorn" in " ".join(processes[0])  # PID 1, no shell in front
+    assert "pymacaron-serve" in " ".join(processes[0])  # PID 1, no shell in front
     assert container.exec_run(["id", "-u"]).output == b"10001\n"
     container.stop(timeout=20)
     assert container.wait()["StatusCode"] == 0

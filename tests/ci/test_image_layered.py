@@ -215,7 +215,7 @@ def test_the_image_is_base_packages_code_and_version_each_in_a_layer_of_its_own(
     assert config["rootfs"]["diff_ids"] == [oci.digest_of(layer) for layer in layers]
     assert len(config["history"]) == 4
     settings = config["config"]
-    assert settings["Cmd"] == ["gunicorn", "--config", "python:pymacaron.gunicorn", "server:app"]
+    assert settings["Cmd"] == ["pymacaron-serve", "server:app"]
     assert settings["User"] == "10001:10001"
     assert "Entrypoint" not in settings
     assert "PATH=/opt/packages/bin:/usr/local/bin:/bin" in settings["Env"]

@@ -1,4 +1,4 @@
-"""A service under gunicorn, or its development server, for the time of a test."""
+"""A service under its server, or its development server, for the time of a test."""
 
 from __future__ import annotations
 
@@ -24,13 +24,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def gunicorn(folder: Path, log: Path, environ: Mapping[str, str] | None = None) -> Iterator[str]:
+def serving(folder: Path, log: Path, environ: Mapping[str, str] | None = None) -> Iterator[str]:
     """The URL of the service in a folder, started as its container would."""
     port = free_port()
-    command = [
-        str(BIN / "gunicorn"), "--bind", f"127.0.0.1:{port}",
-        "--config", "python:pymacaron.gunicorn", "server:app",
-    ]  # fmt: skip
+    command = [sys.executable, "-m", "pymacaron.serve", "--bind", f"127.0.0.1:{port}"]
     own = {"PYM_GUNICORN_WORKERS_COUNT": "1", **(environ or {})}
     with _running(command, port, folder, log, own) as url:
         yield url

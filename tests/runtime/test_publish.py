@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.runtime.running import gunicorn
+from tests.runtime.running import serving
 from tests.runtime.serving import MODULE, Service, serve, swagger
 
 SPEC = swagger(
@@ -59,7 +59,7 @@ def test_a_table_of_contents_goes_before_each_description(
 @pytest.mark.real("chromium")
 def test_the_page_lists_the_operations_in_a_browser(tmp_path: Path) -> None:
     garden = Path(__file__).parent / "garden"
-    with gunicorn(garden, tmp_path / "log") as url:
+    with serving(garden, tmp_path / "log") as url:
         command = [
             "chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
             f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=15000", "--dump-dom",

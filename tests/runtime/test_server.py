@@ -27,7 +27,7 @@ from pymacaron.config import get_config
 from pymacaron.monitor import backends
 from pymacaron.pool import use_pool
 from pymacaron.server import get_port
-from tests.runtime.running import development_server, gunicorn
+from tests.runtime.running import development_server, serving
 from tests.runtime.serving import MODULE, Service, openapi, serve, swagger
 
 OK = {"200": {"description": "x", "schema": {"$ref": "#/definitions/Ok"}}}
@@ -500,9 +500,9 @@ def test_the_development_server_offers_no_console_to_run_code_in(tmp_path: Path)
         assert json.load(refused.value)["error"] == "NOT_FOUND"
 
 
-def test_a_service_answers_under_gunicorn(tmp_path: Path) -> None:
+def test_a_service_answers_under_its_server(tmp_path: Path) -> None:
     garden = Path(__file__).parent / "garden"
-    with gunicorn(garden, tmp_path / "log", {"PYM_RELEASE": "r-7"}) as url:
+    with serving(garden, tmp_path / "log", {"PYM_RELEASE": "r-7"}) as url:
         with urllib.request.urlopen(f"{url}/version", timeout=10) as answer:
             version = json.load(answer)
         assert (version["name"], version["release"]) == ("garden", "r-7")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.running import BIN, gunicorn
+from tests.runtime.running import BIN, serving
 
 ROOT = Path(__file__).parents[2]
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
@@ -25,7 +25,7 @@ SECRET = "a-secret-of-the-tests-that-is-long-enough"
 def test_a_served_api_keeps_to_its_file_whatever_is_sent(
     tmp_path: Path, folder: Path, api: str, options: list[str]
 ) -> None:
-    with gunicorn(folder, tmp_path / "log", {"HELLO_JWT_SECRET": SECRET}) as url:
+    with serving(folder, tmp_path / "log", {"HELLO_JWT_SECRET": SECRET}) as url:
         command = [
             str(BIN / "schemathesis"), "run", f"{url}/doc/{api}.json", "--url", url,
             "--checks", "all", "--max-examples", "8", "--generation-deterministic", "--no-color",

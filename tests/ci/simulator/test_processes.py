@@ -83,7 +83,7 @@ def test_an_image_runs_with_its_environment_and_nothing_of_the_callers(bench: Be
     assert environment["SHARED"] == "given"
     assert "SECRET_OF_THE_CALLER" not in environment
     assert set(environment) <= {
-        *("VALUE", "OF_IMAGE", "SHARED", "PORT", "PATH", "HOME", "VIRTUAL_ENV"),
+        *("VALUE", "OF_IMAGE", "SHARED", "PORT", "PYM_BIND_HOST", "PATH", "HOME", "VIRTUAL_ENV"),
         *("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "LANG", "LC_ALL", "LC_CTYPE"),
     }
 

@@ -1,4 +1,5 @@
-"""gunicorn as the container starts it: nothing is lost when workers go or the end comes."""
+"""A service as its container starts it, under either server: nothing is lost when workers go or the
+end comes."""
 
 from __future__ import annotations
 
@@ -6,18 +7,17 @@ import http.client
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from pymacaron.local_server import free_port
+from tests.runtime.served import SECRET, SERVERS, Running, serving, until
+
+by_both = pytest.mark.parametrize("server", SERVERS)
 
 SERVER = """
 import os, time
@@ -36,84 +36,6 @@ def ping():
 
 ErrorHandling().install(app)
 """
-SECRET = "the-secret-of-the-gunicorn-tests-0123"
-CONFIG = (
-    "name: hello\nlive_url: https://x.example.com\njwt_secret: G_SECRET\nenv_secrets: [G_SECRET]\n"
-)
-
-
-class Running:
-    """A gunicorn process and what it logged."""
-
-    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-        self.process, self.port, self._log = process, port, log
-
-    @property
-    def log(self) -> str:
-        return self._log.read_text(errors="replace")
-
-    def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-
-    def get(self, path: str) -> tuple[int, dict[str, str], bytes]:
-        with closing(self.connect()) as connection:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, dict(answer.headers), answer.read()
-
-    def workers(self) -> list[int]:
-        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [int(pid) for pid in path.read_text().split()]
-
-
-def until(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
-
-
-@contextmanager
-def gunicorn(folder: Path, **environ: str) -> Iterator[Running]:
-    (folder / "server.py").write_text(SERVER)
-    (folder / "pym-config.yaml").write_text(CONFIG)
-    port, log = free_port(), folder / "log"
-    command = [
-        *(sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}"),
-        *("--config", "python:pymacaron.gunicorn", "server:app"),
-    ]
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env={
-                "PATH": os.environ["PATH"],
-                "PYM_GUNICORN_WORKERS_COUNT": "2",
-                "PYM_DRAIN_SECONDS": "0.5",
-                "PYM_LOG_FORMAT": "json",
-                "PYM_RELEASE": "r-17",
-                "G_SECRET": SECRET,
-                **environ,
-            },
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
-    running = Running(process, port, log)
-    try:
-
-        def up() -> bool:
-            assert process.poll() is None, running.log
-            try:
-                return running.get("/ping")[0] == 200
-            except OSError:
-                return False
-
-        until(up, "the server did not start")
-        yield running
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait(30)
 
 
 class Load:
@@ -160,8 +82,11 @@ class Load:
             self.pids.add(body["pid"])
 
 
-def test_a_load_loses_nothing_while_workers_are_replaced_and_the_end_comes(tmp_path: Path) -> None:
-    with gunicorn(tmp_path) as running, Load(running) as load:
+@by_both
+def test_a_load_loses_nothing_while_workers_are_replaced_and_the_end_comes(
+    server: str, tmp_path: Path
+) -> None:
+    with serving(server, tmp_path, SERVER) as running, Load(running) as load:
         until(lambda: load.outcomes["good"] > 200, "the load did not start")
         first = running.workers()
         for pid in first:
@@ -178,16 +103,21 @@ def test_a_load_loses_nothing_while_workers_are_replaced_and_the_end_comes(tmp_p
     assert "SIGKILL" not in running.log
 
 
-def test_workers_that_have_served_their_time_are_replaced_without_a_loss(tmp_path: Path) -> None:
-    arguments = "--max-requests 60 --max-requests-jitter 20"
-    with gunicorn(tmp_path, GUNICORN_CMD_ARGS=arguments) as running, Load(running) as load:
+@by_both
+def test_workers_that_have_served_their_time_are_replaced_without_a_loss(
+    server: str, tmp_path: Path
+) -> None:
+    with serving(server, tmp_path, SERVER, PYM_MAX_REQUESTS="60") as running, Load(running) as load:
         until(lambda: len(load.pids) > 6, "the workers were not replaced")
     assert set(load.outcomes) == {"good"}, load.outcomes
 
 
-def test_sigterm_says_not_ready_finishes_what_is_in_flight_and_exits_with_0(tmp_path: Path) -> None:
+@by_both
+def test_sigterm_says_not_ready_finishes_what_is_in_flight_and_exits_with_0(
+    server: str, tmp_path: Path
+) -> None:
     answers: list[tuple[int, dict[str, str], bytes]] = []
-    with gunicorn(tmp_path, PYM_DRAIN_SECONDS="1") as running:
+    with serving(server, tmp_path, SERVER, PYM_DRAIN_SECONDS="1") as running:
         assert running.get("/ready")[0] == 200
         started = time.monotonic()
         slow = threading.Thread(target=lambda: answers.append(running.get("/work?seconds=2.5")))
@@ -210,19 +140,21 @@ def test_sigterm_says_not_ready_finishes_what_is_in_flight_and_exits_with_0(tmp_
     assert took < 30
 
 
-def test_an_idle_server_stops_with_0(tmp_path: Path) -> None:
-    with gunicorn(tmp_path, PYM_DRAIN_SECONDS="0") as running:
+@by_both
+def test_an_idle_server_stops_with_0(server: str, tmp_path: Path) -> None:
+    with serving(server, tmp_path, SERVER, PYM_DRAIN_SECONDS="0") as running:
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(30) == 0
 
 
-def test_requests_are_logged_once_in_json_and_probes_are_not(tmp_path: Path) -> None:
-    with gunicorn(tmp_path) as running:
+@by_both
+def test_requests_are_logged_once_in_json_and_probes_are_not(server: str, tmp_path: Path) -> None:
+    with serving(server, tmp_path, SERVER) as running:
         _, headers, _ = running.get("/work?token=s3cr3t-in-the-query")
         running.get("/nowhere%0AFAKE%20LINE")
         running.get("/ready")
-        assert "gunicorn/" not in headers["Server"]
-        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["server"] in ("granian", "gunicorn")  # no version
+        assert headers["x-content-type-options"] == "nosniff"
     lines = [json.loads(line) for line in running.log.splitlines()]
     requests = [line for line in lines if line["logger"] == "pymacaron.request"]
     assert [(line["path"], line["status"]) for line in requests] == [
@@ -236,30 +168,50 @@ def test_requests_are_logged_once_in_json_and_probes_are_not(tmp_path: Path) -> 
         "release": "r-17",
         "kind": "FLASK",
     }
-    assert first["request_id"] == headers["X-Request-ID"]
+    assert first["request_id"] == headers["x-request-id"]
     assert first["ms"] > 0
-    assert first["bytes"] == int(headers["Content-Length"])
+    assert first["bytes"] == int(headers["content-length"])
     assert SECRET not in running.log
     assert "s3cr3t-in-the-query" not in running.log
 
 
+@by_both
+def test_a_killed_worker_is_replaced(server: str, tmp_path: Path) -> None:
+    with serving(server, tmp_path, SERVER) as running:
+        until(lambda: len(running.workers()) == 2, "the workers did not start")
+        killed = running.workers()
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: len(set(running.workers()) - set(killed)) == 2, "they were not replaced")
+        assert running.get("/work")[0] == 200
+
+
 @pytest.mark.parametrize(
-    ("line", "headers", "status"),
+    ("code", "told"),
     [
-        ("/" + "x" * 9000, {}, 414),
-        ("/work", {"X-Big": "x" * 9000}, 431),
-        ("/work", {f"X-{n}": "x" for n in range(120)}, 431),
+        ("import nothing_of_this_name\n", "nothing_of_this_name"),
+        (
+            "from pymacaron.config import ConfigError\nraise ConfigError('no x is set')",
+            "no x is set",
+        ),
     ],
 )
-def test_requests_beyond_the_limits_are_refused(
-    server: Running, line: str, headers: dict[str, str], status: int
+@by_both
+def test_a_service_that_can_not_start_says_so_and_ends(
+    server: str, tmp_path: Path, code: str, told: str
 ) -> None:
-    with closing(server.connect()) as connection:
-        connection.request("GET", line, headers=headers)
-        assert connection.getresponse().status == status
+    with pytest.raises(AssertionError, match=told), serving(server, tmp_path, code):
+        pass
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with gunicorn(tmp_path_factory.mktemp("limits"), PYM_DRAIN_SECONDS="0") as running:
-        yield running
+def test_a_setting_that_names_no_server_stops_the_start(tmp_path: Path) -> None:
+    expected = "server is 'apache': expected granian or gunicorn"
+    with pytest.raises(AssertionError, match=expected), serving("apache", tmp_path, SERVER):
+        pass
+
+
+def test_a_load_loses_nothing_when_the_service_is_loaded_before_the_workers(tmp_path: Path) -> None:
+    environ = {"PYM_GUNICORN_PRELOAD": "1", "PYM_MAX_REQUESTS": "60"}
+    with serving("granian", tmp_path, SERVER, **environ) as running, Load(running) as load:
+        until(lambda: len(load.pids) > 6, "the workers were not replaced")
+    assert set(load.outcomes) == {"good"}, load.outcomes

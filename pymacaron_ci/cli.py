@@ -59,7 +59,8 @@ def _deploying(function: Command) -> Command:
             "--wait-timeout",
             type=click.IntRange(min=1),
             metavar="SECONDS",
-            help="How long a release may take to answer /ping and /version; 120 by default.",
+            help="How long anything may be waited for, such as a launch or an answer; by default "
+            "as long as the docs of the target say, and 120 for /ping and /version.",
         ),
         click.option(
             "--no-test", is_flag=True, help="Run neither unit tests nor acceptance tests."

@@ -186,6 +186,7 @@ def _job(inputs: Inputs, *, all_secrets: bool = True) -> Iterator[Job]:
             checks=_checks(prepared, release, stack),
             reporter=inputs.reporter,
             hold_signals=inputs.hold_signals,
+            longest_wait=inputs.wait_timeout,
         )
 
 

@@ -25,6 +25,7 @@ from pymacaron_ci.model import (
 )
 from pymacaron_ci.reporter import Reporter
 from pymacaron_ci.targets import Target
+from pymacaron_ci.waiting import at_most
 
 
 class Checks(Protocol):
@@ -40,7 +41,8 @@ class Checks(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One deployment and its parts. `hold_signals` keeps signals from interrupting an undo."""
+    """One deployment and its parts. `hold_signals` keeps signals from interrupting an undo;
+    `longest_wait` is how many seconds anything may be waited for until live is proven."""
 
     release: Release
     target: Target
@@ -48,6 +50,7 @@ class Job:
     checks: Checks
     reporter: Reporter
     hold_signals: Callable[[], AbstractContextManager[object]] = nullcontext
+    longest_wait: float | None = None
     success: Status = "deployed"
 
 
@@ -142,8 +145,9 @@ def deploy(job: Job, plan: Plan) -> Report:
                 )
             continue
         try:
-            changes = _apply(job, phase, plan.release, journal)
-            urls[phase.name] = _prove(job, phase, changes, plan.release)
+            with at_most(job.longest_wait):
+                changes = _apply(job, phase, plan.release, journal)
+                urls[phase.name] = _prove(job, phase, changes, plan.release)
         except (Failure, Stopped) as failure:
             return _undone(job, plan, journal, failure)
         except BaseException:  # a bug: it must show itself, and live must not be left half-changed

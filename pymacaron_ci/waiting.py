@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from pymacaron_ci.errors import OutOfTime
 
 T = TypeVar("T")
+_ceiling: ContextVar[float] = ContextVar("ceiling", default=math.inf)
 
 
 class Clock(Protocol):
@@ -42,6 +46,17 @@ class Pending:
     text: str = ""
 
 
+@contextmanager
+def at_most(seconds: float | None) -> Iterator[None]:
+    """Within it no wait lasts longer than this, whoever waits. None: as long as it would anyway,
+    for what must take its time."""
+    token = _ceiling.set(math.inf if seconds is None else seconds)
+    try:
+        yield
+    finally:
+        _ceiling.reset(token)
+
+
 def wait_for(
     what: str,
     probe: Callable[[], Ready[T] | Pending],
@@ -57,6 +72,8 @@ def wait_for(
 
     Raises OutOfTime, naming `what` and the last state seen, when `timeout` seconds have passed.
     """
+    if _ceiling.get() < timeout:
+        timeout, hint = _ceiling.get(), "--wait-timeout allows it no more"
     start = clock.now()
     pause, state = first, ""
     while True:

@@ -18,8 +18,9 @@ from pymacaron_ci.errors import (
     Stopped,
     VerificationError,
 )
-from pymacaron_ci.model import Phase, Plan, Report
+from pymacaron_ci.model import Change, Phase, Plan, Release, Report, Step
 from pymacaron_ci.pipeline import Job
+from pymacaron_ci.waiting import Pending, Ready, wait_for
 from tests.ci.fakes import (
     FORMER,
     RELEASE,
@@ -292,3 +293,55 @@ def test_a_build_can_stay_here() -> None:
     builder = FakeBuilder()
     pipeline.build(job(builder=builder), push=False)
     assert builder.calls == ["build"]
+
+
+class Time:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+class SlowTarget(FakeTarget):
+    """Each step and each undo takes 100 seconds."""
+
+    def apply(self, step: Step, release: Release) -> Change:
+        self._wait()
+        return super().apply(step, release)
+
+    def rollback(self, change: Change) -> None:
+        self._wait()
+        super().rollback(change)
+
+    def _wait(self) -> None:
+        time = Time()
+        wait_for(
+            "waiting for the platform",
+            lambda: Ready(None) if time.now() >= 100 else Pending(),
+            timeout=1800,
+            clock=time,
+        )
+
+
+@pytest.mark.parametrize(("longest", "exit_code"), [(None, 0), (120, 0), (60, OutOfTime.exit_code)])
+def test_no_wait_is_longer_than_allowed_but_for_the_undo(
+    longest: float | None, exit_code: int
+) -> None:
+    report = pipeline.run(replace(job(SlowTarget()), longest_wait=longest))
+    assert report.exit_code == exit_code
+    if exit_code:
+        assert report.status == "undone"
+        assert report.problems[0].text == "waiting for the platform took longer than 60 s"
+        assert report.problems[0].hint == "--wait-timeout allows it no more"
+
+
+def test_tidying_up_takes_the_time_it_needs() -> None:
+    phases = (Phase(name="finish", steps=(Do("drain"),), proof="none"),)
+    report = pipeline.run(replace(job(SlowTarget(phases=phases)), longest_wait=60))
+    assert (report.status, report.notes) == ("deployed", ())

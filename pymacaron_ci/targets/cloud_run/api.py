@@ -11,7 +11,7 @@ from pymacaron_ci.targets.cloud_run import state
 from pymacaron_ci.targets.cloud_run.state import Revision, Service
 from pymacaron_ci.targets.cloud_run.wanted import SecretVersion, Wanted
 from pymacaron_ci.targets.gcp import ApiError, GoogleSession, finished
-from pymacaron_ci.waiting import Pending, Ready, wait_for
+from pymacaron_ci.waiting import Pending, Ready, at_most, wait_for
 
 CHANGE_TIMEOUT = 300.0  # seconds in which a refused or lost change must get through
 
@@ -215,14 +215,15 @@ class Api:
     def _pause(self, seconds: float) -> None:
         clock = self.session.clock
         end = clock.now() + seconds
-        wait_for(
-            "waiting as Google asks",
-            lambda: Ready(None) if clock.now() >= end else Pending(),
-            timeout=seconds + 5,
-            clock=clock,
-            first=seconds,
-            most=seconds,
-        )
+        with at_most(None):
+            wait_for(
+                "waiting as Google asks",
+                lambda: Ready(None) if clock.now() >= end else Pending(),
+                timeout=seconds + 5,
+                clock=clock,
+                first=seconds,
+                most=seconds,
+            )
 
     def until(self, what: str, attempt: Callable[[], Ready[Any] | Pending]) -> Any:
         return wait_for(

@@ -10,7 +10,7 @@ from pymacaron_ci.targets.cloud_run.api import Api
 from pymacaron_ci.targets.cloud_run.state import Condition
 from pymacaron_ci.targets.cloud_run.wanted import Wanted
 from pymacaron_ci.targets.gcp import ApiError
-from pymacaron_ci.waiting import Pending, Ready, wait_for
+from pymacaron_ci.waiting import Pending, Ready, at_most, wait_for
 
 MISSES = 2  # unanswered /pings in a row
 FAILED_REQUESTS = 3  # as many, and a share of all that reached the revision
@@ -48,9 +48,10 @@ class Watch:
                 return Ready(_bad(failing))
             return Ready(condition) if clock.now() >= end and not misses else Pending()
 
-        return wait_for(
-            f"watching {revision}", probe, timeout=seconds + 60, clock=clock, first=0.5, most=5
-        )
+        with at_most(None):
+            return wait_for(
+                f"watching {revision}", probe, timeout=seconds + 60, clock=clock, first=0.5, most=5
+            )
 
     def _ping(self, url: str, headers: Mapping[str, str]) -> str:
         """Empty if /ping answers as it should."""

@@ -67,6 +67,26 @@ class DockerBuilder:
                 self._have_base(client)
 
     def build(self, release: Release) -> Image:
+        made = self._build(release)
+        with _foreign_errors("looking at the image"):
+            self._check_platform(self._engine(), f"{made.repository}:{made.tag}")
+        return made
+
+    def _check_platform(self, client: docker.DockerClient, name: str) -> None:
+        """An engine builds for its own machine, or for that of the base image."""
+        found = client.images.get(name).attrs
+        platform = f"{found.get('Os')}/{found.get('Architecture')}"
+        wanted = self._recipe.platforms
+        machines = {"/".join(name.split("/")[:2]) for name in wanted}  # without the variant
+        if machines and machines != {platform}:
+            raise BuildError(
+                f"the Docker engine made an image for {platform}; `platforms` asks for "
+                f"{', '.join(wanted)}",
+                hint="`builder: layers` makes images for any platform; or build on such a machine, "
+                "as GitHub's runners are",
+            )
+
+    def _build(self, release: Release) -> Image:
         made = parts(self._recipe, release)
         context.note(made.context, self._progress)
         name = f"{release.image.repository}:{release.image.tag}"

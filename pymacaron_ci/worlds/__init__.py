@@ -94,8 +94,9 @@ def simulated(
         state, engine=reason is None, clouds=chosen.SIMULATED_CLOUDS, environ=environ
     )
     make = image.docker_builder if endpoints.instances == "container" else image.source_builder
+    here = replace(recipe, platforms=())  # they run on this machine, whatever it is
     return World(
         target=chosen.simulated(config, endpoints, progress),
-        builder=make(recipe, progress),
+        builder=make(here, progress),
         repository=f"{endpoints.registry}/{config.image_repository(SIMULATED_PROJECT)}",
     )

@@ -95,6 +95,16 @@ def pushed(
         client.images.remove(f"{made.repository}:{tag}", force=True)
 
 
+@pytest.mark.parametrize("platforms", [("linux/s390x",), ("linux/amd64", "linux/arm64")])
+def test_an_image_for_another_machine_than_platforms_asks_for_is_refused(
+    service: Path, pushed: tuple[Image, list[str]], platforms: tuple[str, ...]
+) -> None:
+    made = recipe(service, platforms=platforms)
+    with pytest.raises(BuildError, match="`platforms` asks for") as refused:
+        image.docker_builder(made).build(release(made, pushed[0].repository))
+    assert "builder: layers" in str(refused.value.problems[0].hint)
+
+
 @pytest.fixture
 def container(pushed: tuple[Image, list[str]], client: docker.DockerClient) -> Iterator[Container]:
     made, _ = pushed

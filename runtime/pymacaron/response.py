@@ -16,7 +16,7 @@ from pymacaron.endpoint import Answer
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-LINES = {status.value: f"{status.value} {status.phrase.upper()}" for status in HTTPStatus}
+STATUS_LINES = {status.value: f"{status.value} {status.phrase.upper()}" for status in HTTPStatus}
 
 
 class AnswerResponse(Response):
@@ -27,9 +27,10 @@ class AnswerResponse(Response):
 
     def __init__(self, answer: Answer) -> None:
         # What Response.__init__ would set, from values that need no parsing.
-        self.headers = Headers(answer.headers)
+        first = () if answer.type is None else (("Content-Type", answer.type),)
+        self.headers = Headers((*first, *answer.headers))
         self._status_code = answer.status
-        self._status = LINES.get(answer.status) or f"{answer.status} UNKNOWN"
+        self._status = STATUS_LINES.get(answer.status) or f"{answer.status} UNKNOWN"
         self._on_close = []
         self.direct_passthrough = False
         self.response = [answer.body]

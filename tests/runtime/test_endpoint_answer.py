@@ -150,6 +150,10 @@ def test_a_handler_may_choose_status_and_headers(served: Any) -> None:
     service = served(lambda: (apipool.test.Pet(name="a"), 202, {"X-A": "b"}), responses)
     response = service.client.get("/x")
     assert (response.status_code, response.headers["X-A"]) == (202, "b")
+    typed = served(
+        lambda: ({}, 200, {"content-type": "application/problem+json"}), {"200": content({})}
+    )
+    assert typed.client.get("/x").headers.getlist("Content-Type") == ["application/problem+json"]
     assert (
         served(lambda: (apipool.test.Other(), 409), responses).client.get("/x").status_code == 409
     )

@@ -57,7 +57,6 @@ class Answers:
         )
         self.types = list(dict.fromkeys([*operation.produces, *(d.type for d in self.declared)]))
         self._by_class: dict[type, Declared | None] = {}
-        self._headers: dict[str, list[tuple[str, str]]] = {}
         self.accepts = lru_cache(maxsize=64)(self._accepts)
 
     def prepare(self) -> None:
@@ -142,17 +141,19 @@ class Answers:
             made = self._plain(value, status, None)
         if isinstance(made, Answer) and headers:
             pairs = headers.items() if hasattr(headers, "items") else headers
-            return made._replace(headers=[*made.headers, *((str(k), str(v)) for k, v in pairs)])
+            own = [(str(k), str(v)) for k, v in pairs]
+            typed = any(name.lower() == "content-type" for name, _ in own)
+            return made._replace(headers=own, type=None if typed else made.type)
         return made
 
     def _nothing(self, status: int | None) -> Answer:
         if status is not None and (status in self.statuses or 0 in self.statuses):
-            return Answer(status, [], b"")
+            return Answer(status, None, b"")
         if self.empty is None:
             raise BadResponseException(
                 f"the handler returned nothing; the operation answers {self._expected()}"
             )
-        return Answer(self.empty, [], b"")
+        return Answer(self.empty, None, b"")
 
     def _model(self, model: PymacaronBaseModel, status: int | None) -> Answer:
         kind = type(model)
@@ -186,14 +187,7 @@ class Answers:
             raise BadResponseException(f"the answer can't be written as JSON: {error}") from error
         if self.validate:
             self._check(declared.codec, body)
-        return Answer(status or _status_of(declared, value), self._type(declared.type), body)
-
-    def _type(self, name: str) -> list[tuple[str, str]]:
-        found = self._headers.get(name)
-        if found is None:
-            charset = "; charset=utf-8" if name.startswith("text/") else ""
-            found = self._headers[name] = [("Content-Type", name + charset)]
-        return list(found)
+        return Answer(status or _status_of(declared, value), _full(declared.type), body)
 
     @staticmethod
     def _check(codec: Codec, body: bytes) -> None:
@@ -210,9 +204,7 @@ class Answers:
         if isinstance(value, bytes | str | os.PathLike) or hasattr(value, "read"):
             other = self._raw(status, accept)
             if other is not None:
-                return Answer(
-                    status or other.status or 200, self._type(other.type), _content(value)
-                )
+                return Answer(status or other.status or 200, _full(other.type), _content(value))
         declared = self._find(value, status)
         if declared is None:
             raise BadResponseException(
@@ -240,6 +232,11 @@ class Answers:
             if not status or d.status in (status, 0)
         ]
         return " or ".join(dict.fromkeys(names)) or "nothing"
+
+
+def _full(media_type: str) -> str:
+    """The Content-Type of an answer."""
+    return f"{media_type}; charset=utf-8" if media_type.startswith("text/") else media_type
 
 
 def _content(value: Any) -> bytes:

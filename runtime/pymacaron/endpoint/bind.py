@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from pymacaron.endpoint.answer import Answers
+from pymacaron.endpoint.answer import JSON, Answers
 from pymacaron.endpoint.body import BodyReader, FormArguments
 from pymacaron.endpoint.call import Answer, Call, Problems
 from pymacaron.endpoint.parameters import Arguments
@@ -122,13 +122,11 @@ class Endpoint:
         """An abort() with a response of its own, or a redirect, passes as it is."""
         if error.response is not None or (error.code or 500) < 400:
             return error.get_response()
-        answer = self._error(error)
-        answer.headers.extend(headers_of(error))
-        return answer
+        return self._error(error)._replace(headers=headers_of(error))
 
     def _error(self, error: Exception) -> Answer:
         status, body = self.handling.answer(error)
-        return Answer(status, [("Content-Type", "application/json")], json.dumps(body).encode())
+        return Answer(status, JSON, json.dumps(body).encode())
 
 
 def bind(pool: ModelPool, handling: Handling, rules: Rules, base_path: str = "") -> list[Endpoint]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -12,11 +13,12 @@ from pymacaron.model.keywords import Fault
 
 
 class Answer(NamedTuple):
-    """An answer's status, headers and body, ready to be sent."""
+    """An answer's status, Content-Type and body, ready to be sent; and further headers."""
 
     status: int
-    headers: list[tuple[str, str]]
+    type: str | None
     body: bytes
+    headers: Sequence[tuple[str, str]] = ()
 
 
 class Call(Protocol):

@@ -16,12 +16,13 @@ from functools import wraps
 from typing import Any, TypeVar, cast
 from urllib.parse import unquote_plus
 
-from flask import g, has_app_context, request
+from flask import has_app_context, request
 
 from pymacaron import tokens
 from pymacaron.config import get_config
 from pymacaron.context import current
 from pymacaron.exceptions import AuthInvalidTokenError, AuthMissingHeaderError
+from pymacaron.flask_contexts import current_user, environ_of_request, set_current_user
 
 F = TypeVar("F", bound=Callable[..., Any])
 Payload = dict[str, Any]
@@ -66,9 +67,12 @@ def authenticate_http_request(token: str | None = None) -> Payload:
 
     Raises AuthMissingHeaderError, AuthInvalidTokenError or AuthTokenExpiredError (all 401).
     """
-    header = token or request.headers.get("Authorization")
-    if not header or not header.strip():
-        header = unquote_plus(request.cookies.get("token") or "")
+    header = token
+    if not header:
+        environ = environ_of_request()
+        header = environ.get("HTTP_AUTHORIZATION", "")
+        if not header.strip() and "HTTP_COOKIE" in environ:
+            header = unquote_plus(request.cookies.get("token") or "")
     words = [word for word in re.split(r"[ \t]+", header) if word]
     if not words:
         raise AuthMissingHeaderError("There is no Authorization header in the HTTP request")
@@ -127,15 +131,12 @@ def backend_token(
     token = generate_token(
         user_id or str(get_config().get("default_user_id")), issuer=issuer, data=data
     )
-    before = g.get("current_user")
-    g.current_user = {**(before or {}), "token": token}
+    before = current_user()
+    set_current_user({**(before or {}), "token": token})
     try:
         yield token
     finally:
-        if before is None:
-            g.pop("current_user", None)
-        else:
-            g.current_user = before
+        set_current_user(before)
 
 
 def get_userid() -> str:
@@ -160,13 +161,12 @@ def get_token_issuer() -> str | None:
 
 
 def _user() -> Payload:
-    user: Payload | None = g.get("current_user") if has_app_context() else None
+    user = current_user()
     return user if user is not None else {}
 
 
 def _become(payload: Payload) -> None:
-    if has_app_context():
-        g.current_user = payload
+    set_current_user(payload)
     info = current.get()
     if info is not None:
         info.user = str(payload.get("sub", ""))

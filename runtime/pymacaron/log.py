@@ -18,9 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flask import g, has_app_context
-
 from pymacaron.context import current
+from pymacaron.flask_contexts import current_user
 from pymacaron.redaction import redactor
 
 DEFAULT_LEVEL = logging.DEBUG
@@ -228,11 +227,8 @@ def _user() -> str:
     info = current.get()
     if info is not None and info.user:
         return printable(info.user)
-    if has_app_context():
-        user = g.get("current_user")
-        if isinstance(user, Mapping):
-            return printable(str(user.get("sub", "")))
-    return ""
+    user = current_user()
+    return printable(str(user.get("sub", ""))) if isinstance(user, Mapping) else ""
 
 
 def _rfc3339(seconds: float) -> str:

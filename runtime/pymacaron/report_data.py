@@ -11,10 +11,11 @@ from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
-from flask import g, has_app_context, has_request_context, request
+from flask import has_request_context, request
 
 from pymacaron.config import get_config
 from pymacaron.context import current
+from pymacaron.flask_contexts import current_user
 from pymacaron.redaction import MASK, is_sensitive, redactor
 from pymacaron.utils import get_container_version, is_ec2_instance
 
@@ -79,7 +80,7 @@ def _user() -> Data:
     for key, header in (("forwarded_ip", "X_FORWARDED_FOR"), ("user_agent", "USER_AGENT")):
         if environ.get(f"HTTP_{header}"):
             user[key] = environ[f"HTTP_{header}"]
-    claims = g.get("current_user") if has_app_context() else None
+    claims = current_user()
     if isinstance(claims, Mapping) and claims.get("sub"):
         user.update({k: claims[k] for k in USER_CLAIMS if claims.get(k)})
         user.update({"id": claims["sub"], "is_auth": 1})

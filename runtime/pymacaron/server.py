@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import click
-from flask import Flask, request
+from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
-from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from pymacaron.api_files import find_apis
 from pymacaron.config import ConfigError, get_config
 from pymacaron.crash import ErrorHandling
+from pymacaron.dispatch import Dispatch, FlaskCall
 from pymacaron.edge import Edge
 from pymacaron.endpoint import Answer, Endpoint, Rules, bind
-from pymacaron.exceptions import RequestTimeout
 from pymacaron.health import add_ping_hook
 from pymacaron.log import set_level
 from pymacaron.model.base import encoders
@@ -215,14 +214,17 @@ class API:
         if problems:
             raise SpecError(problems)
         self.app.url_map.converters["pymacaron"] = Converter
+        dispatch = Dispatch.of(self.app)
         for endpoint in self.endpoints:
-            self._route(endpoint)
+            self._route(endpoint, dispatch)
         if self._publisher is not None:
             self._publisher.install(self.app, self.pool, self._served)
         handling.install(self.app, needs_tokens)
-        self.app.wsgi_app = Edge(self.app.wsgi_app)  # type: ignore[method-assign]
+        if not isinstance(self.app.wsgi_app, Edge):
+            self.app.wsgi_app = Edge(self.app.wsgi_app)  # type: ignore[method-assign]
+        dispatch.decide()
 
-    def _route(self, endpoint: Endpoint) -> None:
+    def _route(self, endpoint: Endpoint, dispatch: Dispatch) -> None:
         rule, names = rule_of(endpoint.path)
         renamed = {short: name for short, name in names.items() if short != name}
 
@@ -235,47 +237,16 @@ class API:
             return answer
 
         method = endpoint.operation.method
+        name = f"{method} {endpoint.path}"
         self.app.add_url_rule(
             rule,
-            f"{method} {endpoint.path}",
+            name,
             view,
             methods=[method],
             provide_automatic_options=None if method != "OPTIONS" else False,
             strict_slashes=True,
         )
-
-
-class FlaskCall:
-    """The request that Flask is serving, as an endpoint wants it."""
-
-    __slots__ = ("environ", "values")
-
-    def __init__(self, values: dict[str, str]) -> None:
-        self.environ: dict[str, Any] = request.environ
-        self.values = values
-
-    def body(self) -> bytes:
-        """Read once, and left where request.data, .json and .form find it."""
-        text = self.environ.get("CONTENT_LENGTH") or ""
-        known = request.__dict__
-        try:
-            if (
-                not text.isdigit()
-                or "_cached_data" in known
-                or "stream" in known
-                or "form" in known
-            ):
-                return request.get_data(cache=True)
-            length, limit = int(text), request.max_content_length
-            if limit is not None and length > limit:
-                raise RequestEntityTooLarge
-            body: bytes = self.environ["wsgi.input"].read(length)
-            if len(body) < length:
-                raise ClientDisconnected
-        except ClientDisconnected as error:
-            raise RequestTimeout("the client went away before its request was complete") from error
-        known["_cached_data"] = body
-        return body
+        dispatch.add(name, endpoint, tuple(names.values()), view)
 
 
 def _same_routes(endpoints: Iterable[Endpoint]) -> list[Problem]:

@@ -1,12 +1,16 @@
-"""What the runtime's tests share: a config file of their own, and nothing of an earlier test."""
+"""What the runtime's tests share: a config file of their own, and nothing of an earlier test.
+
+With PYMACARON_TEST_ROAD=flask all operations take Flask's own road."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from pymacaron import config as settings
 from pymacaron.config import PyMacaronConfig, use_config
 from pymacaron.health import health
 from pymacaron.monitor import backends
@@ -61,3 +65,9 @@ def fresh_services(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "_leaving", bytearray(1))
     monkeypatch.setattr(redactor, "_values", frozenset())
     monkeypatch.setattr(redactor, "_pattern", None)
+
+
+@pytest.fixture(autouse=True)
+def road(monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.environ.get("PYMACARON_TEST_ROAD") == "flask":
+        monkeypatch.setattr(settings, "DEFAULTS", {**settings.DEFAULTS, "fast_path": False})

@@ -16,3 +16,11 @@ class Builder(Protocol):
 
     def push(self, image: Image) -> Image:
         """Sends it to its registry; the answer carries the registry's digest."""
+
+
+class ForeseeingBuilder(Builder, Protocol):
+    """One that a dry run can ask."""
+
+    def foresee(self, release: Release) -> Image:
+        """The image with the digest that pushing it will give; without one where only an engine's
+        build would tell. Sends nothing."""

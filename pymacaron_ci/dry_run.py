@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
-from pymacaron_ci.errors import DeployError
+from pymacaron_ci.builder import ForeseeingBuilder
+from pymacaron_ci.errors import DeployError, RegistryError
 from pymacaron_ci.model import (
     Change,
     CheckResult,
@@ -74,10 +75,18 @@ class Unseen:
 
 
 class DryBuilder:
-    """Names the image that would be built; builds none."""
+    """Tells the image that would be pushed, with its digest where that can be known."""
+
+    def __init__(self, builder: ForeseeingBuilder, tell: Callable[[str], None]) -> None:
+        self._builder = builder
+        self._tell = tell
 
     def build(self, release: Release) -> Image:
-        return release.image
+        try:
+            return self._builder.foresee(release)
+        except RegistryError as error:
+            self._tell(f"the image's digest is not foreseen: {error}")
+            return release.image
 
     def push(self, image: Image) -> Image:
         return image

@@ -46,6 +46,10 @@ class BuildError(Failure):
     exit_code = 4
 
 
+class RegistryError(BuildError):
+    """A container registry does not answer, or not us."""
+
+
 class DeployError(Failure):
     """The platform refused or failed a step."""
 

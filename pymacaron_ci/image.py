@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from pymacaron_ci.builder import Builder
+from pymacaron_ci.builder import Builder, ForeseeingBuilder
 from pymacaron_ci.errors import BuildError
 from pymacaron_ci.images.recipe import Recipe
 from pymacaron_ci.model import Image, Problem, Release
@@ -29,7 +29,7 @@ __all__ = [
 
 def builder(
     recipe: Recipe, kind: str = "auto", progress: Callable[[str], None] = lambda _: None
-) -> Builder:
+) -> ForeseeingBuilder:
     """The one that `builder:` names; for `auto` layers, and an engine where only that will do."""
     own = [n for n in ("Dockerfile", "Dockerfile.extra") if (recipe.folder / n).is_file()]
     if kind == "layers" and own:
@@ -43,7 +43,7 @@ def builder(
     return layered if kind == "layers" else _OrEngine(layered, recipe, progress)
 
 
-class _Savable(Builder, Protocol):
+class _Savable(ForeseeingBuilder, Protocol):
     def save(self, image: Image, file: Path) -> None: ...
 
 
@@ -94,10 +94,16 @@ class _OrEngine:
         self._progress = progress
 
     def build(self, release: Release) -> Image:
+        return self._with_fallback(lambda builder: builder.build(release))
+
+    def foresee(self, release: Release) -> Image:
+        return self._with_fallback(lambda builder: builder.foresee(release))
+
+    def _with_fallback(self, make: Callable[[_Savable], Image]) -> Image:
         from pymacaron_ci.images.packages import NeedsCompiler
 
         try:
-            return self._builder.build(release)
+            return make(self._builder)
         except NeedsCompiler as error:
             missing = engine_is_missing(self._recipe)
             if missing:
@@ -107,7 +113,7 @@ class _OrEngine:
                 ) from error
             self._progress(f"{error.problems[0].text}: building with the Docker engine")
             self._builder = docker_builder(self._recipe, self._progress)
-            return self._builder.build(release)
+            return make(self._builder)
 
     def push(self, image: Image) -> Image:
         return self._builder.push(image)
@@ -116,7 +122,9 @@ class _OrEngine:
         self._builder.save(image, file)
 
 
-def source_builder(recipe: Recipe, progress: Callable[[str], None] = lambda _: None) -> Builder:
+def source_builder(
+    recipe: Recipe, progress: Callable[[str], None] = lambda _: None
+) -> ForeseeingBuilder:
     """Without engine and base image: for the simulator's process runner."""
     from pymacaron_ci.images.source_image import SourceBuilder
 

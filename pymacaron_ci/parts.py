@@ -121,15 +121,12 @@ def deploy(inputs: Inputs) -> Report:
 
 def dry_run(inputs: Inputs) -> Report:
     prepared = prepare(inputs)
-    try:
-        world = _world(prepared)
-    except NoCredentials as error:
-        world = worlds.unseen(prepared.config, inputs.environ, why=str(error))
+    world = _world_or_unseen(prepared)
     return pipeline.run(
         Job(
             release=_release(prepared, world),
             target=dry.DryTarget(world.target),
-            builder=dry.DryBuilder(),
+            builder=dry.DryBuilder(world.builder, inputs.reporter.progress),
             checks=dry.DryChecks(),
             reporter=dry.PlanOnly(inputs.reporter),
             success="planned",
@@ -138,7 +135,7 @@ def dry_run(inputs: Inputs) -> Report:
 
 
 def build(inputs: Inputs) -> Report:
-    with _job(inputs) as job:
+    with _job(inputs, needs_cloud=False) as job:
         if inputs.output:
             saving = image.Saving(
                 job.builder, inputs.output, inputs.environ, inputs.reporter.progress
@@ -174,10 +171,15 @@ def status(inputs: Inputs) -> Report:
 
 
 @contextmanager
-def _job(inputs: Inputs, *, all_secrets: bool = True) -> Iterator[Job]:
+def _job(
+    inputs: Inputs,
+    *,
+    all_secrets: bool = True,
+    needs_cloud: bool = True,
+) -> Iterator[Job]:
     prepared = prepare(inputs, all_secrets=all_secrets)
     with ExitStack() as stack:
-        world = _world(prepared)
+        world = _world(prepared) if needs_cloud else _world_or_unseen(prepared)
         release = _release(prepared, world)
         yield Job(
             release=release,
@@ -200,10 +202,25 @@ def _release(prepared: Prepared, world: worlds.World) -> Release:
     )
 
 
-def _world(prepared: Prepared) -> worlds.World:
+def _world_or_unseen(prepared: Prepared) -> worlds.World:
+    """For commands that need no cloud: what its credentials would show is left out."""
+    inputs = prepared.inputs
+    try:
+        return _world(prepared)
+    except NoCredentials as error:
+        return worlds.unseen(
+            prepared.config,
+            _recipe(prepared),
+            environ=inputs.environ,
+            why=str(error),
+            progress=inputs.reporter.progress,
+        )
+
+
+def _recipe(prepared: Prepared) -> Recipe:
     inputs, config = prepared.inputs, prepared.config
     settings = config.settings
-    recipe = Recipe(
+    return Recipe(
         folder=inputs.folder,
         source=prepared.source,
         config_file=config.file,
@@ -216,7 +233,12 @@ def _world(prepared: Prepared) -> worlds.World:
         platforms=settings.platforms,
         bytecode=settings.bytecode,
         upgrade=inputs.upgrade_dependencies,
+        warn=lambda text: inputs.reporter.warn(Problem(text=text, severity="warning")),
     )
+
+
+def _world(prepared: Prepared) -> worlds.World:
+    inputs, config, recipe = prepared.inputs, prepared.config, _recipe(prepared)
     if inputs.simulate:
         with inputs.reporter.stage("Start the simulated clouds"):
             return worlds.simulated(

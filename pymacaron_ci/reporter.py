@@ -199,6 +199,8 @@ def headline(report: Report) -> str:
         parts.append(f"release {report.release.id}, version {report.release.version}")
         if report.url and report.status != "built":
             parts.append(report.url)
+        if report.status in ("planned", "built") and report.release.image.digest:
+            parts.append(f"image {report.release.image}")
     elif report.status in ("undone", "failed", "stopped") and report.target:
         parts.append(
             f"release {report.previous.id} still serves"

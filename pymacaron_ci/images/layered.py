@@ -75,6 +75,9 @@ class LayeredBuilder:
         self.digest = self._top.digest
         return release.image
 
+    def foresee(self, release: Release) -> Image:
+        return replace(self.build(release), digest=self.digest)
+
     def push(self, image: Image) -> Image:
         if self.digest is None:
             raise RuntimeError("push() before build()")
@@ -148,7 +151,7 @@ class LayeredBuilder:
         identity: str,
     ) -> Variant:
         for warning in bases.warnings(base, datetime.now(timezone.utc).date()):
-            self._tell(f"warning: {warning}")
+            self._recipe.warn(warning)
         target = Target(
             architecture=base.platform.architecture,
             python=base.python or self._recipe.python_version,
@@ -203,7 +206,7 @@ class LayeredBuilder:
         try:
             supply_chain.attach(repository, variant.manifest, variant.documents)
         except BuildError as error:  # the image is whole without them
-            self._tell(f"warning: the registry keeps no SBOM and provenance: {error}")
+            self._recipe.warn(f"the registry keeps no SBOM and provenance: {error}")
         return sent
 
     def _index(self) -> oci.Blob:

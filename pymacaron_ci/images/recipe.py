@@ -38,6 +38,7 @@ class Recipe:
     platforms: tuple[str, ...] = ("linux/amd64",)
     bytecode: bool = False
     upgrade: bool = False  # resolve the packages anew, even where the registry has them
+    warn: Callable[[str], None] = lambda _: None
     cloud_login: Callable[[str], Login | None] = lambda _: None
 
     def login(self, host: str) -> Login | None:

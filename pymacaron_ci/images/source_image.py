@@ -56,6 +56,10 @@ class SourceBuilder:
         )
         return release.image
 
+    def foresee(self, release: Release) -> Image:
+        image = self.build(release)
+        return replace(image, digest=self._manifest.digest if self._manifest else None)
+
     def push(self, image: Image) -> Image:
         if self._manifest is None:
             raise RuntimeError("push() before build()")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
-from pymacaron_ci.errors import BuildError
+from pymacaron_ci.errors import BuildError, RegistryError
 from pymacaron_ci.images import transport
 from pymacaron_ci.images.logins import Login
 from pymacaron_ci.images.transport import Answer
@@ -98,7 +98,7 @@ class Wire:
             pause = _retry_after(answer) or pause
         if once:
             raise Interrupted(last, urljoin(self.root, path))
-        raise BuildError(
+        raise RegistryError(
             f"the registry {self.name.host} does not answer: {last}",
             hint="nothing was published; the next run goes on where this one ended",
         )
@@ -184,36 +184,36 @@ class Wire:
                 raise transport.HTTPError(f"{realm} answered {answer.status}") from error
             raise BuildError(f"{realm} gave no token for {self.name.host}") from error
 
-    def _refusal(self, method: str, answer: Answer) -> BuildError:
+    def _refusal(self, method: str, answer: Answer) -> RegistryError:
         host, path = self.name.host, self.name.path
         who = self._login.user if self._login else "an anonymous user"
         what = {"GET": "pull from", "HEAD": "pull from", "log-in": "use"}.get(method, "push to")
         details = [line for line in (_words(answer),) if line]
         if answer.status == 401 and self._login:
-            return BuildError(
+            return RegistryError(
                 f"the registry {host} refused the log-in of {who} to {what} {path}",
                 hint="is the password or token right, still valid, and meant for this repository?",
                 details=details,
             )
         if answer.status == 401:
-            return BuildError(
+            return RegistryError(
                 f"the registry {host} wants a log-in to {what} {path}",
                 hint=f"set DOCKER_USERNAME and DOCKER_PASSWORD, or run `docker login {host}`",
                 details=details,
             )
         if answer.status == 403:
-            return BuildError(
+            return RegistryError(
                 f"{who} may not {what} {path} at the registry {host}",
                 hint="give the account that right, or check docker_repo and docker_registry",
                 details=details,
             )
         if answer.status == 404:
-            return BuildError(
+            return RegistryError(
                 f"the registry {host} has no repository {path}, or {who} may not see it",
                 hint="make it first, where the registry doesn't by itself",
                 details=details,
             )
-        return BuildError(
+        return RegistryError(
             f"the registry {host} refused to {what} {path} ({method}: {answer.status})",
             details=details,
         )

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pymacaron_ci import image
-from pymacaron_ci.builder import Builder
+from pymacaron_ci.builder import ForeseeingBuilder
 from pymacaron_ci.config import Config
-from pymacaron_ci.dry_run import DryBuilder, Unseen
+from pymacaron_ci.dry_run import Unseen
 from pymacaron_ci.errors import DeployError
 from pymacaron_ci.images.recipe import Recipe
 from pymacaron_ci.oidc import Login, TokenSource
@@ -24,7 +24,7 @@ class World:
     """A target, something that makes images for it, and where they are pushed."""
 
     target: Target
-    builder: Builder
+    builder: ForeseeingBuilder
     repository: str
 
 
@@ -65,12 +65,19 @@ def real(
     )
 
 
-def unseen(config: Config, environ: Mapping[str, str], *, why: str) -> World:
-    """For a dry run that may not look: the plan as if nothing were there."""
+def unseen(
+    config: Config,
+    recipe: Recipe,
+    *,
+    environ: Mapping[str, str],
+    why: str,
+    progress: Progress,
+) -> World:
+    """Without credentials for the cloud: the plan as if nothing were there; images all the same."""
     project = environ.get("GOOGLE_CLOUD_PROJECT")
     return World(
         target=Unseen(config.target, platform_of(config).first_phases(config, project), why),
-        builder=DryBuilder(),
+        builder=image.builder(recipe, config.settings.builder, progress),
         repository=config.image_repository(project),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pymacaron_ci.errors import DeployError
 from pymacaron_ci.model import (
@@ -105,6 +105,12 @@ class FakeBuilder:
         if self.fail:
             raise self.fail
         return release.image
+
+    def foresee(self, release: Release) -> Image:
+        self.calls.append("foresee")
+        if self.fail:
+            raise self.fail
+        return replace(release.image, digest="sha256:" + "1" * 64)
 
     def push(self, image: Image) -> Image:
         self.calls.append("push")

@@ -144,16 +144,19 @@ def build(
     made: image.Recipe, repository: str, lines: list[str] | None = None
 ) -> tuple[Image, LayeredBuilder]:
     told: list[str] = [] if lines is None else lines
+    builder = LayeredBuilder(made, told.append)
+    return builder.push(builder.build(release_of(made, repository))), builder
+
+
+def release_of(made: image.Recipe, repository: str) -> Release:
     version = made.source.version
-    release = Release(
+    return Release(
         id="r1",
         version=version,
         revision=made.source.revision,
         image=Image(repository=repository, tag=version),
         environment={"PLANTED": Secret("PLANTED", SECRET)},
     )
-    builder = LayeredBuilder(made, told.append)
-    return builder.push(builder.build(release)), builder
 
 
 @dataclass(frozen=True)
@@ -237,6 +240,22 @@ def test_the_same_commit_is_not_made_again(built: First, base: str, tmp_path: Pa
     again, _ = build(recipe(built.service, base, nowhere), built.image.repository, lines)
     assert again == built.image
     assert lines[-1] == "the image of this very commit is in the registry already"
+
+
+def test_a_dry_run_tells_the_digest_and_sends_nothing(
+    service: Path, base: str, wheels: Path, repository: str
+) -> None:
+    made = recipe(service, base, wheels)
+    wanted = release_of(made, repository)
+    foreseen = LayeredBuilder(made).foresee(wanted)
+    assert registry.Repository(registry.parse(repository)).manifest(wanted.image.tag) is None
+    assert (
+        not requests.get(f"http://{repository.replace('/', '/v2/', 1)}/tags/list")
+        .json()
+        .get("tags")
+    )
+    pushed, _ = build(made, repository)
+    assert foreseen == pushed
 
 
 def test_a_change_of_code_sends_kilobytes_and_keeps_the_packages(

@@ -15,6 +15,7 @@ from pymacaron_ci.errors import (
     DeployError,
     Failure,
     OutOfTime,
+    RegistryError,
     Stopped,
     VerificationError,
 )
@@ -256,19 +257,39 @@ def test_a_phase_proven_by_version_runs_no_tests() -> None:
     assert f"version http://live.test {RELEASE.id}" in checks.calls
 
 
-def test_a_dry_run_is_the_same_pipeline_and_touches_nothing() -> None:
-    real = FakeTarget()
-    dry = Job(
+def dry_job(target: FakeTarget, builder: FakeBuilder, reporter: FakeReporter) -> Job:
+    return Job(
         release=RELEASE,
-        target=dry_run.DryTarget(real),
-        builder=dry_run.DryBuilder(),
+        target=dry_run.DryTarget(target),
+        builder=dry_run.DryBuilder(builder, reporter.progress),
         checks=dry_run.DryChecks(),
-        reporter=dry_run.PlanOnly(FakeReporter()),
+        reporter=dry_run.PlanOnly(reporter),
         success="planned",
     )
-    report = pipeline.run(dry)
+
+
+def test_a_dry_run_is_the_same_pipeline_and_touches_nothing() -> None:
+    real, builder = FakeTarget(), FakeBuilder()
+    report = pipeline.run(dry_job(real, builder, FakeReporter()))
     assert real.calls == ["plan"]
+    assert builder.calls == ["foresee"]
     assert (report.status, report.exit_code, report.changed) == ("planned", 0, False)
+    assert report.release
+    assert report.release.image.digest == "sha256:" + "1" * 64
+
+
+@pytest.mark.parametrize(
+    ("failure", "status"),
+    [(RegistryError("it wants a log-in"), "planned"), (BuildError("no such package"), "failed")],
+)
+def test_a_dry_run_does_without_the_registry_but_not_without_an_image(
+    failure: BuildError, status: str
+) -> None:
+    reporter = FakeReporter()
+    report = pipeline.run(dry_job(FakeTarget(), FakeBuilder(fail=failure), reporter))
+    assert report.status == status
+    told = "the image's digest is not foreseen: it wants a log-in" in reporter.lines
+    assert told is (status == "planned")
 
 
 def test_every_failure_has_the_exit_code_that_is_documented() -> None:

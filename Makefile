@@ -16,7 +16,7 @@ demo: $(VENV)/.done
 
 # A file's tests stay on one worker: they share what is dear to start.
 test: $(VENV)/.done
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.done
 	$(BIN)/ruff format --check .

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 
 from pymacaron_ci.simulator.kubernetes.objects import Json
+from pymacaron_ci.simulator.kubernetes.patches import PATCHES, STRATEGIC_PATCH
 from pymacaron_ci.simulator.kubernetes.resources import Resource
 from pymacaron_ci.simulator.kubernetes.schema import schemas
 
@@ -190,6 +191,11 @@ def _references(node: object) -> Iterator[str]:
             yield from _references(child)
 
 
+def patch_types(resource: Resource) -> list[str]:
+    """The kinds of patches that a resource takes: its schema has no merge keys if it's custom."""
+    return [t for t in PATCHES if t != STRATEGIC_PATCH or not resource.custom]
+
+
 def _paths(resource: Resource) -> Iterator[tuple[str, Json]]:
     kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
     place = "/namespaces/{namespace}" if resource.namespaced else ""
@@ -215,7 +221,10 @@ def _paths(resource: Resource) -> Iterator[tuple[str, Json]]:
         {
             "get": operation("get"),
             "put": operation("put"),
-            "patch": operation("patch", force),
+            "patch": {
+                **operation("patch", force),
+                "requestBody": {"content": {name: {} for name in patch_types(resource)}},
+            },
             "delete": operation("delete"),
         },
     )

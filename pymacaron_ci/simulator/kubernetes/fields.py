@@ -141,6 +141,16 @@ def combined(live: Any, applied: Any, node: Node) -> Any:
     return kept + [copy.deepcopy(item) for item in wanted.values()]
 
 
+def with_parents(fields: Fields) -> Fields:
+    """Also the named fields that these lie in: with the last of them they go, defaults and all."""
+    return fields | {
+        path[:length]
+        for path in fields
+        for length in range(1, len(path))
+        if path[length - 1][0] == "f"
+    }
+
+
 def without(value: Any, gone: Fields, kept: Fields, node: Node, base: Path = ()) -> Any:
     """A value without the fields that are `gone`; what somebody else has below one is `kept`.
 

@@ -17,6 +17,7 @@ from pymacaron_ci.simulator.kubernetes.fields import (
     differences,
     encoded,
     field_set,
+    with_parents,
     without,
     written,
 )
@@ -105,9 +106,9 @@ def applied(
     former = found.get(me, Owned(frozenset(), "", "")).fields
     wanted = field_set(config, node)
     others = {manager: owned for manager, owned in found.items() if manager != me}
-    kept = wanted.union(*(owned.fields for owned in others.values()))
+    kept = wanted.union(SERVERS_OWN, *(owned.fields for owned in others.values()))
     thing = combined(_bare(live), config, node)
-    thing = without(thing, former - kept, kept, node) or {}
+    thing = without(thing, with_parents(former - kept), kept, node) or {}
     changed, removed = _differences(live, thing, node)
     conflicts = [
         (manager, owned, path)

@@ -9,6 +9,11 @@ from pymacaron_ci.simulator.kubernetes.objects import Json
 from pymacaron_ci.simulator.kubernetes.schema import Node
 from pymacaron_ci.simulator.kubernetes.statuses import KubeError, bad_request
 
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+PATCHES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH)
 DIRECTIVE, RETAIN = "$patch", "$retainKeys"
 DELETED, ORDER = "$deleteFromPrimitiveList/", "$setElementOrder/"
 

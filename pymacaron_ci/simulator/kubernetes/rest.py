@@ -12,6 +12,7 @@ import yaml
 
 from pymacaron_ci.simulator.kubernetes import access, discovery, paths, protobuf
 from pymacaron_ci.simulator.kubernetes.objects import Json, at
+from pymacaron_ci.simulator.kubernetes.patches import APPLY_PATCH, json_patched, merged
 from pymacaron_ci.simulator.kubernetes.paths import Place
 from pymacaron_ci.simulator.kubernetes.resources import ACCESS_REVIEWS, RESOURCES, Resource
 from pymacaron_ci.simulator.kubernetes.selectors import Matches, by_fields, by_labels
@@ -26,7 +27,6 @@ from pymacaron_ci.simulator.kubernetes.strict import STRICT, WARN
 from pymacaron_ci.simulator.kubernetes.tables import table
 from pymacaron_ci.simulator.kubernetes.watching import Watch, events
 from pymacaron_ci.simulator.kubernetes.writing import (
-    APPLY_PATCH,
     Options,
     Writer,
     Written,
@@ -221,8 +221,6 @@ class Api:
         if kind == APPLY_PATCH:
             must_name_manager(request.query.get("fieldManager", ""))
         if place.subresource == "scale":
-            from pymacaron_ci.simulator.kubernetes.patches import json_patched, merged
-
             former = _scale(self._writer.get(place.resource, place.namespace, place.name))
             scale = json_patched(former, body) if isinstance(body, list) else merged(former, body)
             return self._scaled(place, scale, options)

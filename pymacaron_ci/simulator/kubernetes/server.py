@@ -69,7 +69,7 @@ class KubernetesServer:
         self.settings = AllSettings(folder / "settings.json")
         self.faults = Faults(_fault, clock.sleep)
         self.google = GoogleApi(ContainerApi(projects, self.settings).routes(), tokens, clock)
-        self._projects = projects
+        self.projects = projects
         self._clusters: dict[str, Cluster] = {}
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -138,7 +138,7 @@ class KubernetesServer:
             raise Reset
         try:
             caller = self.tokens.caller(request.bearer)
-            self._projects.get(project)
+            self.projects.get(project)
         except ApiError as error:
             if error.code == "UNAUTHENTICATED":
                 raise unauthorized() from error

@@ -15,6 +15,11 @@ from pymacaron_ci.simulator.kubernetes.admission import Admission
 from pymacaron_ci.simulator.kubernetes.defaults import fill_in
 from pymacaron_ci.simulator.kubernetes.objects import Json, at, terminating, timestamp
 from pymacaron_ci.simulator.kubernetes.patches import (
+    APPLY_PATCH,
+    JSON_PATCH,
+    MERGE_PATCH,
+    PATCHES,
+    STRATEGIC_PATCH,
     json_patched,
     merged,
     strategically_merged,
@@ -41,11 +46,6 @@ from pymacaron_ci.simulator.kubernetes.store import Store
 from pymacaron_ci.simulator.kubernetes.strict import WARN, check_applied, checked
 
 LETTERS = "bcdfghjklmnpqrstvwxz2456789"
-JSON_PATCH = "application/json-patch+json"
-MERGE_PATCH = "application/merge-patch+json"
-STRATEGIC_PATCH = "application/strategic-merge-patch+json"
-APPLY_PATCH = "application/apply-patch+yaml"
-PATCHES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH)
 # what only the server writes
 SERVERS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"

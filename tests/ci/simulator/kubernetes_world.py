@@ -238,7 +238,10 @@ def deployment(image: str, release: str = "r1", *, replicas: int = 1, **containe
         "replicas": replicas,
         "progressDeadlineSeconds": 60,
         "selector": {"matchLabels": {"app": "web"}},
-        "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "strategy": {
+            "type": "RollingUpdate",
+            "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+        },
         "template": {
             "metadata": {"labels": {"app": "web"}},
             "spec": {

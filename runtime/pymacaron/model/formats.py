@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from pymacaron.model.hostnames import is_hostname, is_idn_hostname
 from pymacaron.openapi.ecma import BadPattern, compile_pattern
 
 Check = Callable[[Any], bool]
@@ -26,7 +27,6 @@ DURATION = re.compile(
     re.ASCII,
 )
 UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
-LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?", re.ASCII)
 ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 LOCAL_PART = re.compile(rf'{ATOM}(?:\.{ATOM})*|"(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\[\x20-\x7e])*"')
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -95,31 +95,6 @@ def _time(text: str) -> bool:
     return found is not None and _combine(datetime.date(2000, 1, 1), found) is not None
 
 
-def _hostname(text: str) -> bool:
-    if not text or len(text) > 253:
-        return False
-    return all(
-        LABEL.fullmatch(label) and (label[2:4] != "--" or _punycode(label))
-        for label in text.split(".")
-    )
-
-
-def _punycode(label: str) -> bool:
-    if label[:4].lower() != "xn--":
-        return False
-    try:
-        return bool(label[4:].encode("ascii").decode("punycode"))
-    except (UnicodeError, IndexError, OverflowError):
-        return False
-
-
-def _idn_hostname(text: str) -> bool:
-    try:
-        return _hostname(text.encode("idna").decode("ascii"))
-    except UnicodeError:
-        return False
-
-
 def _email(text: str) -> bool:
     local, at, domain = text.rpartition("@")
     if not at or not LOCAL_PART.fullmatch(local):
@@ -127,12 +102,12 @@ def _email(text: str) -> bool:
     if domain.startswith("[") and domain.endswith("]"):
         inner = domain[1:-1]
         return _ipv6(inner[5:]) if inner[:5].lower() == "ipv6:" else _ipv4(inner)
-    return _hostname(domain)
+    return is_hostname(domain)
 
 
 def _idn_email(text: str) -> bool:
     local, at, domain = text.rpartition("@")
-    return bool(at and local and domain) and (_hostname(domain) or _idn_hostname(domain))
+    return bool(at and local and domain) and (is_hostname(domain) or is_idn_hostname(domain))
 
 
 def _ipv4(text: str) -> bool:
@@ -218,8 +193,8 @@ TEXTS: dict[str, Check] = {
     "uuid": lambda v: UUID.fullmatch(v) is not None,
     "email": _email,
     "idn-email": _idn_email,
-    "hostname": _hostname,
-    "idn-hostname": _idn_hostname,
+    "hostname": is_hostname,
+    "idn-hostname": is_idn_hostname,
     "ipv4": _ipv4,
     "ipv6": _ipv6,
     "uri": _uri,

@@ -7,7 +7,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
+from itertools import groupby
 
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
@@ -322,18 +323,25 @@ def _literal(char: str) -> str:
 @lru_cache(maxsize=64)
 def _category(category: str, negated: bool) -> str:
     """The characters of a Unicode general category as ranges of a set."""
-    ranges: list[str] = []
-    start: int | None = None
-    for code in range(0x110001):
-        belongs = (
-            code < 0x110000
-            and not 0xD800 <= code < 0xE000
-            and unicodedata.category(chr(code)).startswith(category) != negated
-        )
-        if belongs and start is None:
-            start = code
-        elif not belongs and start is not None:
-            first, last = _literal(chr(start)), _literal(chr(code - 1))
-            ranges.append(first if start == code - 1 else f"{first}-{last}")
-            start = None
-    return "".join(ranges)
+    found: list[list[int]] = []
+    for first, last, own in _runs():
+        if own == "Cs" or own.startswith(category) == negated:
+            continue
+        if found and found[-1][1] == first - 1:
+            found[-1][1] = last
+        else:
+            found.append([first, last])
+    texts = ((_literal(chr(first)), _literal(chr(last))) for first, last in found)
+    return "".join(first if first == last else f"{first}-{last}" for first, last in texts)
+
+
+@cache
+def _runs() -> list[tuple[int, int, str]]:
+    """All of Unicode as runs of one general category: first and last character, category."""
+    runs = []
+    start = 0
+    for category, run in groupby(map(unicodedata.category, map(chr, range(0x110000)))):
+        end = start + sum(1 for _ in run)
+        runs.append((start, end - 1, category))
+        start = end
+    return runs

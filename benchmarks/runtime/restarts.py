@@ -1,7 +1,7 @@
 """Sixteen keep-alive connections that never stop asking, while workers are restarted at random
 moments and the server is told to end in the middle; counts what became of the requests.
 
-python benchmarks/runtime/restarts.py [--seconds 60]
+python benchmarks/runtime/restarts.py [--seconds 60] [--server granian|gunicorn]
 """
 
 from __future__ import annotations
@@ -19,21 +19,23 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.runtime.test_gunicorn import Load, Running, gunicorn
+from tests.runtime.served import SERVERS, Running, serving
+from tests.runtime.test_servers import SERVER, Load
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
-    seconds = parser.parse_args().seconds
+    parser.add_argument("--server", choices=SERVERS, default=SERVERS[0])
+    asked = parser.parse_args()
     outcomes = Counter[str]()
     events = Counter[str]()
     workers: set[int] = set()
     statuses = []
     for _ in range(2):  # the first server's end is the middle; the second takes over
         folder = Path(tempfile.mkdtemp(prefix="restarts-"))
-        with gunicorn(folder) as running, Load(running) as load:
-            disturb(running, load, time.monotonic() + seconds / 2, events)
+        with serving(asked.server, folder, SERVER) as running, Load(running) as load:
+            disturb(running, load, time.monotonic() + asked.seconds / 2, events)
             running.process.send_signal(signal.SIGTERM)
             statuses.append(running.process.wait(60))
         outcomes += load.outcomes

@@ -7,6 +7,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -62,11 +63,16 @@ class KeySet:
     def find(self, kid: str | None, algorithm: str) -> Mapping[str, Any]:
         """The key for a token's header; AuthInvalidTokenError when there is none of that id."""
         now = self._clock()
-        if now - self._fetched > FRESH_SECONDS or (kid is not None and kid not in self._keys):
-            with self._lock:
-                if now - self._asked > ASK_AGAIN_SECONDS and now >= self._fetched:
-                    self._refresh(now)
         key = self._choose(kid)
+        if now - self._fetched > FRESH_SECONDS or (kid is not None and key is None):
+            # While one thread waits for a slow site, tokens of known keys don't wait with it.
+            if self._lock.acquire(blocking=key is None):
+                try:
+                    if now - self._asked > ASK_AGAIN_SECONDS and now >= self._fetched:
+                        self._refresh(now)
+                finally:
+                    self._lock.release()
+            key = self._choose(kid)
         if key is None:
             if not self._keys:
                 raise AuthKeysUnavailable("the keys for checking tokens can't be had now")
@@ -85,7 +91,15 @@ class KeySet:
         try:
             found = json.loads(self._get(self._url))["keys"]
             keys = {str(k.get("kid", n)): k for n, k in enumerate(found) if k.get("kty") != "oct"}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (
+            OSError,
+            HTTPException,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ):
             return
         if keys:
             self._keys, self._fetched = keys, now

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import threading
 import time
+from http.client import BadStatusLine
 
 import jwt
 import pytest
@@ -129,6 +132,52 @@ def test_an_outage_leaves_the_known_keys_in_use(body: bytes) -> None:
     site.body = body
     site.now += jwks.FRESH_SECONDS + 1
     assert keys.find("r1", "RS256")["kid"] == "r1"
+
+
+def test_what_is_no_http_is_an_outage_too() -> None:
+    site = Site(RSA_JWK)
+    keys = site.keys()
+    keys.find("r1", "RS256")
+
+    def broken(url: str) -> bytes:
+        raise BadStatusLine("SSH-2.0")
+
+    keys._get = broken
+    site.now += jwks.FRESH_SECONDS + 1
+    assert keys.find("r1", "RS256")["kid"] == "r1"
+
+
+def test_a_slow_site_holds_up_no_token_of_a_known_key() -> None:
+    site = Site(RSA_JWK)
+    keys = site.keys()
+    keys.find("r1", "RS256")
+    asked, answered = threading.Event(), threading.Event()
+
+    def slow(url: str) -> bytes:
+        asked.set()
+        assert answered.wait(30)
+        return site.get(url)
+
+    keys._get = slow
+    site.now += jwks.FRESH_SECONDS + 1
+    waiting = threading.Thread(target=keys.find, args=("r1", "RS256"))
+    waiting.start()
+    assert asked.wait(30)
+    assert keys.find("r1", "RS256")["kid"] == "r1"
+    answered.set()
+    waiting.join(30)
+    assert site.asked == 2
+
+
+@pytest.mark.parametrize("der", ["MAYCAQACAQA=", "MAA=", ""])
+@pytest.mark.parametrize("raw", [bytes(64), b"", bytes(63), bytes(31) + b"\1" + bytes(32)])
+def test_a_signature_of_zeros_is_no_signature(rules: tokens.Rules, raw: bytes, der: str) -> None:
+    """CVE-2022-21449: r and s of an ECDSA signature can't be 0, in whatever form they come."""
+    signed, _, _ = token(EC_KEY, "ES256", "e1").rpartition(".")
+    for signature in (raw, base64.b64decode(der)):
+        text = base64.urlsafe_b64encode(signature).rstrip(b"=").decode()
+        with pytest.raises(AuthInvalidTokenError):
+            tokens.verified(f"{signed}.{text}", rules)
 
 
 def test_without_any_keys_it_is_our_failure_not_the_callers() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -154,6 +155,22 @@ class Beanstalk:
     )
     aws_load_balancer: Literal["application", "network", "classic"] = option(
         default="application", help="type of load balancer", targets=HERE, example="application"
+    )
+    aws_secrets: Mapping[str, str] = option(
+        default={},
+        help="environment variables that Beanstalk fills when a server starts: from Secrets "
+        "Manager, `secret` or `secret:key` of a JSON object, or from Parameter Store, "
+        "`ssm:parameter`; ARNs of both, too",
+        targets=HERE,
+        rule={
+            "keysrules": {"type": "string", "regex": r"[A-Za-z_][A-Za-z0-9_]*"},
+            "valuesrules": {
+                "type": "string",
+                "regex": r"arn:aws[a-z-]*:(secretsmanager|ssm):[a-z0-9-]+:[0-9]{12}:\S+"
+                r"|(ssm:)?[A-Za-z0-9/_+=.@-]{1,512}(:[^\s:]+)?",
+            },
+        },
+        example={"DB_PASSWORD": "prod/hello:db_password"},
     )
     aws_log_retention_days: Literal[
         1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 3653

@@ -42,6 +42,8 @@ OPERATIONS = {
     "ecr": {"DescribeRepositories"},
     "iam": {"GetInstanceProfile", "GetRole"},
     "s3": {"GetObject", "HeadBucket", "PutObject"},
+    "secretsmanager": {"DescribeSecret"},
+    "ssm": {"DescribeParameters"},
 }
 
 

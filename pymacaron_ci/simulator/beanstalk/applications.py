@@ -209,6 +209,7 @@ class Applications:
         for row in self._platforms():
             if row["PlatformArn"] == p.get("PlatformArn"):
                 del row["SupportedTierList"]
+                row["DateCreated"] = catalog.RELEASED.get(row["PlatformVersion"])
                 return {"PlatformDescription": row}
         raise invalid(f"No Platform named '{p.get('PlatformArn')}' found.")
 

@@ -19,6 +19,8 @@ PLATFORMS = (
     ("4.0.2", "Docker running on 64bit Amazon Linux 2", "deprecated"),
     ("4.9.0", "ECS running on 64bit Amazon Linux 2023", "supported"),
 )
+# of the versions that are older than a year, in seconds since 1970
+RELEASED = {"4.9.3": 1_730_000_000.0}
 
 
 def platform_arn(region: str, branch: str, version: str) -> str:

@@ -28,6 +28,7 @@ from pymacaron_ci.simulator.instances import (
 )
 
 PROPERTIES = "aws:elasticbeanstalk:application:environment|"
+SECRETS = "aws:elasticbeanstalk:application:environmentsecrets|"
 PROCESS = "aws:elasticbeanstalk:environment:process:default"
 MOST_INSTANCES = 3  # of one environment: they share one machine here
 
@@ -41,8 +42,10 @@ class Engine:
         runner: Runner,
         timings: Timings,
         bundle: Callable[[Version], bytes | None],
+        secret: Callable[[str], str],
     ) -> None:
         self._store, self._runner, self._timings, self._bundle = store, runner, timings, bundle
+        self._secret = secret
         self._running: dict[str, dict[str, Instance]] = {}
         self.routes = Routes(store, timings, self._urls)
         self._closed = threading.Event()
@@ -182,6 +185,8 @@ class Engine:
             k[len(PROPERTIES) :]: v for k, v in options.items() if k.startswith(PROPERTIES)
         }
         try:
+            for key in (k for k in options if k.startswith(SECRETS)):
+                properties[key[len(SECRETS) :]] = self._secret(options[key])
             image, port = image_of((version and self._bundle(version)) or b"")
             started = {}
             for _ in range(min(wanted, MOST_INSTANCES)):
@@ -195,7 +200,7 @@ class Engine:
         except ImageNotFound as error:
             unknown = f"manifest for {image} not found: manifest unknown ({error})"
             return f"{_COMMAND_FAILED} Docker pull failed: {unknown}"
-        except (InstanceError, ValueError, KeyError) as error:
+        except (InstanceError, ValueError, LookupError) as error:
             return f"{_COMMAND_FAILED} {error}"
         with self._store.lock:
             unwanted = dict(self._running.get(environment_id, {}))

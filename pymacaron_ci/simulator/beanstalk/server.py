@@ -16,13 +16,14 @@ from typing import Any, Literal
 from pymacaron_ci.simulator.beanstalk.account import AccountApi, Buckets
 from pymacaron_ci.simulator.beanstalk.api import ElasticBeanstalk
 from pymacaron_ci.simulator.beanstalk.engine import Engine
+from pymacaron_ci.simulator.beanstalk.secrets import SecretStores
 from pymacaron_ci.simulator.beanstalk.state import Store, Timings, Version
 from pymacaron_ci.simulator.beanstalk.wire import AwsError, answer, error, operation_of
 from pymacaron_ci.simulator.instances import Runner
 from pymacaron_ci.simulator.web import Request, Reset, Response, Server
 
 _SCOPE = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
-_SERVICES = {"elasticbeanstalk", "sts", "iam", "ec2", "acm", "ecr"}
+_SERVICES = {"elasticbeanstalk", "sts", "iam", "ec2", "acm", "ecr", "secretsmanager", "ssm"}
 
 FaultKind = Literal[
     "throttled", "429", "500", "503", "timeout", "reset", "slow",
@@ -69,9 +70,10 @@ class BeanstalkServer:
         timings = timings or Timings()
         account = self.store.state.account
         self._buckets = Buckets(folder / "s3", account)
-        self.engine = Engine(self.store, runner, timings, self._bundle)
+        stores = SecretStores(account)
+        self.engine = Engine(self.store, runner, timings, self._bundle, stores.value)
         self._eb = ElasticBeanstalk(self.store, self.engine, timings, self._bundle)
-        self._others = AccountApi(account)
+        self._others = (AccountApi(account), stores)
         self.engine.start()
         self._server = Server(self._serve, port=port)
         self._eb.url = self.url
@@ -227,11 +229,7 @@ class BeanstalkServer:
     def _act(self, service: str, request: Request, body: bytes, request_id: str) -> Response:
         try:
             operation, values = operation_of(service, request.headers, body)  # type: ignore[arg-type]
-            method = (
-                getattr(self._eb, operation.name, None)
-                if service == "elasticbeanstalk"
-                else getattr(self._others, f"{service}_{operation.name}", None)
-            )
+            method = self._method(service, operation.name)
             if method is None:
                 raise AwsError("InvalidAction", f"the simulator has no {service}:{operation.name}")
             with self.store.lock:
@@ -243,6 +241,12 @@ class BeanstalkServer:
             kind, text = error(service, problem, request_id)
             return Response(problem.status, text, (("Content-Type", kind),))
         return Response(200, text, (("Content-Type", kind),))
+
+    def _method(self, service: str, operation: str) -> Callable[[Any], Any] | None:
+        if service == "elasticbeanstalk":
+            return getattr(self._eb, operation, None)
+        name = f"{service}_{operation}"
+        return next((getattr(o, name) for o in self._others if hasattr(o, name)), None)
 
     # --- what is no AWS: where names lead, logs, the account, faults
 

@@ -49,6 +49,9 @@ class Account:
     foreign_buckets: list[str] = field(default_factory=list)
     # VPC → subnet → availability zone. None: a default VPC, and no other
     networks: dict[str, dict[str, str]] | None = None
+    # values by name, of Secrets Manager and Parameter Store. None: whatever is asked for exists
+    secrets: dict[str, str] | None = None
+    parameters: dict[str, str] | None = None
     foreign_names: list[str] = field(default_factory=list)
     certificates: dict[str, dict[str, Any]] | None = None
     denied: list[str] = field(default_factory=list)  # "ec2:DescribeKeyPairs"

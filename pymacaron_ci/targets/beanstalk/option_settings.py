@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pymacaron_ci.model import Problem, Release, Secret
 from pymacaron_ci.options import Settings
 from pymacaron_ci.targets.beanstalk.bundle import PORT
+from pymacaron_ci.targets.beanstalk.secrets import SECRETS
 
 PROPERTIES = "aws:elasticbeanstalk:application:environment"
 PROPERTIES_LIMIT = 4096
@@ -29,8 +30,10 @@ class Option:
         return {"Namespace": self.namespace, "OptionName": self.name, "Value": self.value}
 
 
-def options(settings: Settings, release: Release) -> list[Option]:
-    """What an environment is made with. The API's defaults are those of 2012, so none is used."""
+def options(settings: Settings, release: Release, secrets: Mapping[str, str]) -> list[Option]:
+    """What an environment is made with. The API's defaults are those of 2012, so none is used.
+
+    `secrets`: variable → the ARN that Elastic Beanstalk fills it from."""
     made = [
         Option(namespace=space, name=name, value=value)
         for space, values in _platform(settings)
@@ -40,6 +43,7 @@ def options(settings: Settings, release: Release) -> list[Option]:
         Option(namespace=PROPERTIES, name=name, value=value)
         for name, value in properties(release).items()
     ]
+    made += [Option(namespace=SECRETS, name=name, value=arn) for name, arn in secrets.items()]
     return made
 
 
@@ -73,7 +77,14 @@ def complaints(settings: Settings, release: Release) -> Iterator[Problem]:
         yield Problem(
             text=f"the container's environment takes {size} bytes; Elastic Beanstalk carries "
             f"{PROPERTIES_LIMIT} at most",
-            hint=f"the largest is {largest}: keep it in AWS Secrets Manager and read it from there",
+            hint=f"the largest is {largest}: keep it in AWS Secrets Manager and name it in "
+            "aws_secrets",
+        )
+    twice = sorted(values.keys() & settings.aws_secrets.keys())
+    if twice:
+        yield Problem(
+            text=f"aws_secrets: {', '.join(twice)} is set already, by env_secrets or by us",
+            hint="take it out of one of them",
         )
     platform = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}[
         architecture(settings.aws_instance_type)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlsplit
 
 from pymacaron_ci.config import Config
-from pymacaron_ci.errors import DeployError
-from pymacaron_ci.model import Problem, Release
-from pymacaron_ci.targets.aws import Aws, AwsRefused
-from pymacaron_ci.targets.beanstalk import judging, network, option_settings
+from pymacaron_ci.model import Release
+from pymacaron_ci.targets.aws import Aws
+from pymacaron_ci.targets.beanstalk import judging, option_settings, secrets
 from pymacaron_ci.targets.beanstalk.bundle import Login
 from pymacaron_ci.targets.beanstalk.cloud import EB
-
-LOGIN_KEY = "docker/dockercfg"
-_ECR = ".dkr.ecr."
+from pymacaron_ci.targets.beanstalk.notebook import Notebook
+from pymacaron_ci.targets.beanstalk.surroundings import Surroundings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +29,7 @@ class Found:
     cname_free: bool
     platform: str
     login: Login | None
+    secrets: Mapping[str, str]
     notes: tuple[str, ...]
     now: datetime
 
@@ -50,175 +48,54 @@ class Preflight:
         self._settings, self._aws = config.settings, aws
         self._application, self._prefix = application, prefix
         self._host = urlsplit(config.live_url).hostname or ""
-        self._problems: list[Problem] = []
-        self._denied: list[str] = []
-        self._notes: list[str] = []
+        self._notebook = Notebook()
 
     def run(self, release: Release) -> Found:
         identity = self._aws.call("sts", "get_caller_identity")
-        self._account = str(identity["Account"])
-        self._problems += option_settings.complaints(self._settings, release)
-        name = self._ask(self._name) or {}
-        platform = self._ask(self._platform) or ""
-        login = self._ask(lambda: self._login(release.image.repository))
+        account, caller = str(identity["Account"]), str(identity["Arn"])
+        around = Surroundings(
+            self._settings,
+            self._aws,
+            self._notebook,
+            account=account,
+            caller=caller,
+            host=self._host,
+        )
+        ask = self._notebook.ask
+        self._notebook.problems += option_settings.complaints(self._settings, release)
+        name = ask(self._name) or {}
+        platform = ask(self._platform) or ""
+        login = ask(lambda: around.login(release.image.repository))
+        secret_arns = ask(around.secrets) or {}
         for check in (
-            self._bucket,
-            self._key_pair,
-            self._instance_profile,
-            self._service_role,
-            self._certificate,
-            self._network,
-            lambda: self._repository(release.image.repository),
+            around.bucket,
+            around.key_pair,
+            around.instance_profile,
+            around.service_role,
+            around.certificate,
+            around.network,
+            lambda: around.repository(release.image.repository),
             self._quotas,
             lambda: self._options(release, platform),
         ):
-            self._ask(check)
-        if self._denied:
-            self._problems.append(judging.missing_rights(self._denied))
-        if self._problems:
-            raise DeployError(problems=self._problems)
+            ask(check)
+        self._notebook.close()
         date = identity["ResponseMetadata"]["HTTPHeaders"].get("date", "")
         return Found(
-            account=self._account,
-            caller=str(identity["Arn"]),
+            account=account,
+            caller=caller,
             region=self._aws.region,
             cname=str(name.get("FullyQualifiedCNAME", "")).lower(),
             cname_free=bool(name.get("Available")),
             platform=platform,
             login=login,
-            notes=tuple(self._notes),
+            secrets=secret_arns,
+            notes=tuple(self._notebook.notes),
             now=_http_date(date),
         )
 
-    def _ask(self, check: Callable[[], Any]) -> Any:
-        """A check's answer; a right that is missing does not keep the others from being checked."""
-        try:
-            return check()
-        except AwsRefused as refused:
-            if not refused.denied:
-                raise
-            self._denied.append(f"{refused.service}:{refused.operation}")
-            return None
-
-    def _wrong(self, text: str, hint: str | None = None) -> None:
-        self._problems.append(Problem(text=text, hint=hint))
-
-    def _found(self, operation: tuple[str, str], *absent: str, **parameters: Any) -> Any:
-        """The answer, or None when AWS says with a code in `absent` that there is no such thing."""
-        try:
-            return self._aws.call(*operation, **parameters)
-        except AwsRefused as refused:
-            if refused.code in absent:
-                return None
-            raise
-
     def _name(self) -> Mapping[str, Any]:
         return self._aws.call(EB, "check_dns_availability", CNAMEPrefix=self._prefix)
-
-    def _bucket(self) -> None:
-        bucket = self._settings.docker_bucket
-        try:
-            answer = self._aws.call(
-                "s3", "head_bucket", Bucket=bucket, ExpectedBucketOwner=self._account
-            )
-        except AwsRefused as refused:
-            # HEAD has no body, so the status is all that S3 says.
-            told = {
-                "404": ("does not exist", f"aws s3 mb s3://{bucket}"),
-                "301": ("is in another region", f"use a bucket in {self._aws.region}"),
-                "403": (
-                    f"is not open to account {self._account}",
-                    "it may be somebody else's: choose another name; or s3:ListBucket is missing",
-                ),
-            }.get(refused.code)
-            if told is None:
-                raise
-            self._wrong(f"the bucket {bucket} (docker_bucket) {told[0]}", told[1])
-            return
-        region = answer.get("BucketRegion") or self._aws.region
-        if region != self._aws.region:
-            self._wrong(
-                f"the bucket {bucket} (docker_bucket) is in {region}, the environment in "
-                f"{self._aws.region}",
-                "Elastic Beanstalk needs a bucket in its own region",
-            )
-
-    def _key_pair(self) -> None:
-        name = self._settings.aws_keypair
-        operation = ("ec2", "describe_key_pairs")
-        if not self._found(operation, "InvalidKeyPair.NotFound", KeyNames=[name]):
-            self._wrong(
-                f"there is no key pair {name} (aws_keypair) in {self._aws.region}",
-                f"aws ec2 create-key-pair --key-name {name}",
-            )
-
-    def _instance_profile(self) -> None:
-        name = self._settings.aws_instance_profile.rpartition("/")[2]
-        operation = ("iam", "get_instance_profile")
-        answer = self._found(operation, "NoSuchEntity", InstanceProfileName=name)
-        if answer is None:
-            self._wrong(
-                f"there is no instance profile {name} (aws_instance_profile)",
-                "docs/targets/aws-beanstalk.md has the commands that make it",
-            )
-        elif not answer["InstanceProfile"]["Roles"]:
-            self._wrong(
-                f"the instance profile {name} (aws_instance_profile) has no role",
-                f"aws iam add-role-to-instance-profile --instance-profile-name {name} --role-name "
-                f"{name}",
-            )
-
-    def _service_role(self) -> None:
-        name = self._settings.aws_service_role.rpartition("/")[2]
-        answer = self._found(("iam", "get_role"), "NoSuchEntity", RoleName=name)
-        if answer is None:
-            self._wrong(
-                f"there is no role {name} (aws_service_role)",
-                "docs/targets/aws-beanstalk.md has the commands that make it",
-            )
-        elif "elasticbeanstalk.amazonaws.com" not in json.dumps(
-            answer["Role"].get("AssumeRolePolicyDocument", {})
-        ):
-            self._wrong(
-                f"the role {name} (aws_service_role) does not let Elastic Beanstalk use it",
-                "its trust policy must name the service elasticbeanstalk.amazonaws.com",
-            )
-
-    def _certificate(self) -> None:
-        arn = self._settings.aws_cert_arn
-        if not arn:
-            return
-        region = arn.split(":")[3]
-        if region != self._aws.region:
-            self._wrong(
-                f"the certificate (aws_cert_arn) is in {region}, the environment in "
-                f"{self._aws.region}",
-                "request one in that region: a load balancer takes no other",
-            )
-            return
-        operation = ("acm", "describe_certificate")
-        answer = self._found(operation, "ResourceNotFoundException", CertificateArn=arn)
-        if answer is None:
-            self._wrong(
-                f"there is no certificate {arn} (aws_cert_arn)", "see: aws acm list-certificates"
-            )
-            return
-        self._problems += judging.certificate_problems(answer["Certificate"], self._host)
-
-    def _network(self) -> None:
-        name = self._settings.aws_vpc
-        wanted = ("vpc-id", name) if name else ("is-default", "true")
-        if not self._listed("describe_vpcs", "Vpcs", wanted[0], [wanted[1]]):
-            self._problems.append(network.no_vpc(self._settings, self._aws.region))
-        elif name:
-            asked = network.asked(self._settings)
-            found = self._listed("describe_subnets", "Subnets", "subnet-id", asked)
-            self._problems += network.problems(self._settings, [network.subnet(s) for s in found])
-
-    def _listed(self, operation: str, of: str, name: str, values: list[str]) -> list[Any]:
-        """What EC2 has of those; a filter, unlike a list of IDs, leaves out what is not there."""
-        filters = [{"Name": name, "Values": values}]
-        return list(self._aws.call("ec2", operation, Filters=filters)[of]) if values else []
 
     def _platform(self) -> str:
         branch, pinned = self._settings.aws_platform_branch, self._settings.aws_platform_version
@@ -237,7 +114,7 @@ class Preflight:
         chosen = judging.choose_platform(found, pinned)
         if chosen is None:
             versions = ", ".join(sorted(p["PlatformVersion"] for p in found)) or "none"
-            self._wrong(
+            self._notebook.wrong(
                 f"there is no version {pinned} of the platform {branch}: there are {versions}"
                 if pinned
                 else f"there is no platform branch '{branch}' (aws_platform_branch)",
@@ -246,37 +123,19 @@ class Preflight:
             return ""
         state = chosen.get("PlatformBranchLifecycleState", "").lower()
         if state in ("deprecated", "retired"):
-            self._notes.append(f"the platform branch '{branch}' is {state}: move to a newer one")
+            self._notebook.note(f"the platform branch '{branch}' is {state}: move to a newer one")
+        if pinned and self._settings.aws_secrets:
+            self._know_secrets(str(chosen["PlatformArn"]))
         return str(chosen["PlatformArn"])
 
-    def _login(self, repository: str) -> Login | None:
-        """The registry's log-in, as 2.x kept it: an object in docker_bucket. ECR needs none."""
-        registry = repository.partition("/")[0]
-        if _ECR in registry:
-            return None
-        bucket = self._settings.docker_bucket
-        where = f"s3://{bucket}/{LOGIN_KEY}"
-        # What is wrong with the bucket itself is found by its own check.
-        absent = ("NoSuchKey", "NoSuchBucket", "AccessDenied", "PermanentRedirect", "404", "403")
-        answer = self._found(("s3", "get_object"), *absent, Bucket=bucket, Key=LOGIN_KEY)
-        if answer is None:
-            self._notes.append(f"no log-in for {registry} in {where}: the image must be public")
-            return None
-        problem = judging.login_problem(answer["Body"].read(), registry)
-        if problem:
-            self._wrong(f"{where} {problem}", "make it with: docker login")
-        return Login(bucket=bucket, key=LOGIN_KEY)
-
-    def _repository(self, repository: str) -> None:
-        registry, _, path = repository.partition("/")
-        if _ECR not in registry:
-            return
-        operation = ("ecr", "describe_repositories")
-        parameters = {"registryId": registry.partition(".")[0], "repositoryNames": [path]}
-        if self._found(operation, "RepositoryNotFoundException", **parameters) is None:
-            self._wrong(
-                f"there is no repository {path} in {registry}",
-                f"aws ecr create-repository --repository-name {path}",
+    def _know_secrets(self, arn: str) -> None:
+        answer = self._aws.call(EB, "describe_platform_version", PlatformArn=arn)
+        made = answer.get("PlatformDescription", {}).get("DateCreated")
+        if made and f"{made:%Y-%m-%d}" < secrets.SINCE:
+            self._notebook.wrong(
+                f"aws_platform_version {self._settings.aws_platform_version} is of {made:%Y-%m-%d}"
+                f" and does not know aws_secrets, as those since {secrets.SINCE} do",
+                "name a newer version, or take aws_platform_version out",
             )
 
     def _quotas(self) -> None:
@@ -287,7 +146,7 @@ class Preflight:
         answer = self._aws.call(EB, "describe_environments", IncludeDeleted=False)
         used = len([e for e in answer.get("Environments", []) if e.get("Status") != "Terminated"])
         if used >= most:
-            self._wrong(
+            self._notebook.wrong(
                 f"all {most} environments that this account may have in {self._aws.region} exist",
                 "end one, or ask AWS for more (Service Quotas, Elastic Beanstalk, Environments)",
             )
@@ -298,7 +157,7 @@ class Preflight:
             return
         wanted = [
             o
-            for o in option_settings.options(self._settings, release)
+            for o in option_settings.options(self._settings, release, {})
             if o.namespace != option_settings.PROPERTIES
         ]
         answer = self._aws.call(
@@ -312,11 +171,13 @@ class Preflight:
             described = known.get((option.namespace, option.name))
             where = f"{option.namespace} {option.name}"
             if described is None:
-                self._wrong(f"the platform has no option setting {where}", "report this")
+                self._notebook.wrong(f"the platform has no option setting {where}", "report this")
                 continue
             problem = judging.option_problem(described, option.value)
             if problem:
-                self._wrong(f"{where} = {option.value}: {problem}", "see the aws_ settings")
+                self._notebook.wrong(
+                    f"{where} = {option.value}: {problem}", "see the aws_ settings"
+                )
 
 
 def _http_date(text: str) -> datetime:

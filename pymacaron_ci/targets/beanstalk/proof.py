@@ -25,6 +25,9 @@ CAUSES = (
     (r"pull access denied|unauthorized: |no basic auth credentials|denied: requested access",
      "the servers may not pull the image: check the log-in in docker_bucket, or the instance "
      "profile's right to read ECR"),
+    (r"not authorized to perform: (secretsmanager|ssm|kms):|retriev\w+ (the )?secret",
+     "the servers may not read what aws_secrets names: the instance profile needs "
+     "secretsmanager:GetSecretValue, ssm:GetParameter, and kms:Decrypt for keys of your own"),
     (r"manifest unknown|not found: manifest|repository .* not found|image.*: not found",
      "the image is not in the registry: was it deleted after the push?"),
     (r"exec format error|no matching manifest",

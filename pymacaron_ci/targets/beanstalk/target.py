@@ -193,7 +193,8 @@ class Beanstalk:
         return self._published
 
     def _create(self, step: CreateEnvironment, release: Release) -> Change:
-        options = option_settings.options(self._settings, release)
+        assert self._found is not None  # noqa: S101 (plan comes first)
+        options = option_settings.options(self._settings, release, self._found.secrets)
         environment, adopted = self._lifecycle.create(
             step, release, options, lambda: self._publish(release).label
         )

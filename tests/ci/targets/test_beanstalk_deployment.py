@@ -180,6 +180,37 @@ def test_the_container_gets_secrets_unchanged_and_no_file_has_them(
         assert not file.is_file() or odd.encode() not in file.read_bytes()
 
 
+def test_secrets_that_stay_with_aws_are_filled_in_when_a_server_starts(tmp_path: Path) -> None:
+    account = {
+        "secrets": {"prod/db": '{"password": "p$s"}', "whole": "w"},
+        "parameters": {"/prod/key": "k", "plain": "p"},
+    }
+    wanted = {
+        "DB": "prod/db:password",
+        "WHOLE": "whole",
+        "KEY": "ssm:/prod/key",
+        "PLAIN": "arn:aws:ssm:eu-west-1:123456789012:parameter/plain",
+    }
+    with beanstalk(tmp_path / "simulator") as (server, runner):
+        set_account(server.url, **account)
+        deploys = Deploys(server, tmp_path / "service", aws_secrets=wanted)
+        log = botocore_check.Log()
+        deploys.sessions.append(lambda session: botocore_check.attach(session, log))
+        assert deploys.deploy(release(1)).exit_code == 0
+        given = runner.instances[-1].environment
+        assert {n: given[n] for n in wanted} == {
+            "DB": "p$s", "WHOLE": "w", "KEY": "k", "PLAIN": "p",
+        }  # fmt: skip
+        assert log.problems == []
+        assert not {c.operation for c in log.calls} & {"GetSecretValue", "GetParameter"}
+
+        set_account(server.url, secrets={**account["secrets"], "prod/db": "{}"})
+        report = deploys.deploy(release(2))
+        assert report.status == "undone"
+        assert "secretsmanager:GetSecretValue" in str(report.problems[0].hint)
+        assert deploys.live == release(1).id
+
+
 def test_what_left_the_file_leaves_the_service(world: tuple[Deploys, FakeRunner]) -> None:
     deploys, runner = world
     deploys.deploy(release(1, environment={"GONE": Secret("GONE", "x")}))

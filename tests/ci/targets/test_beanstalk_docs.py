@@ -45,6 +45,8 @@ def test_the_policy_of_the_page_is_enough_for_every_call(tmp_path: Path) -> None
             tmp_path / "service",
             aws_cert_arn=certificate,
             live_url="https://hello.example.com",
+            aws_secrets={"A": "a", "B": "ssm:b"},
+            aws_platform_version="4.11.0",
         )
         deploys.sessions.append(lambda session: botocore_check.attach(session, log))
         for number in (1, 2, 3):

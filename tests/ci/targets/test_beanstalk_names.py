@@ -116,11 +116,11 @@ def test_the_container_gets_the_secrets_unchanged_and_knows_its_release() -> Non
 
 def test_no_option_shows_its_value() -> None:
     wanted = release(1, environment={"TOKEN": Secret("TOKEN", "hidden-value")})
-    assert "hidden-value" not in repr(option_settings.options(settings(), wanted))
+    assert "hidden-value" not in repr(option_settings.options(settings(), wanted, {}))
 
 
 def test_what_the_api_would_default_badly_is_set() -> None:
-    made = option_settings.options(settings(), release(1))
+    made = option_settings.options(settings(), release(1), {})
     environment = "aws:elasticbeanstalk:environment"
     assert value_of(made, environment, "LoadBalancerType") == "application"
     assert value_of(made, environment, "ServiceRole") == "aws-elasticbeanstalk-service-role"
@@ -139,15 +139,15 @@ def test_a_certificate_opens_443_and_none_leaves_it_closed(kind: str) -> None:
     arn = "arn:aws:acm:eu-west-1:123456789012:certificate/1"
     spaces = {"application": "aws:elbv2:listener:443", "classic": "aws:elb:listener:443"}
     with_it = option_settings.options(
-        settings(aws_cert_arn=arn, aws_load_balancer=kind), release(1)
+        settings(aws_cert_arn=arn, aws_load_balancer=kind), release(1), {}
     )
-    without = option_settings.options(settings(aws_load_balancer=kind), release(1))
+    without = option_settings.options(settings(aws_load_balancer=kind), release(1), {})
     assert arn in [o.value for o in with_it if o.namespace == spaces[kind]]
     assert not [o for o in without if o.namespace == spaces[kind]]
 
 
 def test_the_number_of_servers_is_what_the_file_says() -> None:
-    made = option_settings.options(settings(aws_hosts_min=2, aws_hosts_max=8), release(1))
+    made = option_settings.options(settings(aws_hosts_min=2, aws_hosts_max=8), release(1), {})
     assert value_of(made, "aws:autoscaling:asg", "MinSize") == "2"
     assert value_of(made, "aws:autoscaling:asg", "MaxSize") == "8"
 

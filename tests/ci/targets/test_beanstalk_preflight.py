@@ -35,6 +35,7 @@ def server(shared: BeanstalkServer) -> Iterator[BeanstalkServer]:
         "key_pairs": None, "instance_profiles": None, "roles": None, "buckets": None,
         "foreign_buckets": [], "foreign_names": [], "certificates": None, "denied": [],
         "repositories": None, "environment_quota": 200, "networks": None,
+        "secrets": None, "parameters": None,
     }  # fmt: skip
     yield shared
     set_account(shared.url, **clean)
@@ -56,6 +57,22 @@ WITHIN = {"aws_vpc": VPC, "aws_subnets": [A]}
 @pytest.mark.parametrize(
     ("account", "settings", "told"),
     [
+        (
+            {"secrets": {"other": ""}},
+            {"aws_secrets": {"A": "prod/a:key"}},
+            "aws_secrets: A: the secret prod/a does not exist in eu-west-1",
+        ),
+        (
+            {"parameters": {"/prod": ""}},
+            {"aws_secrets": {"A": "ssm:/prod/a"}},
+            "aws_secrets: A: there is no parameter /prod/a",
+        ),
+        (
+            {},
+            {"aws_secrets": {"A": "a"}, "aws_platform_version": "4.9.3"},
+            "is of 2024-10-27 and does not know aws_secrets",
+        ),
+        ({}, {"aws_secrets": {"PORT": "a"}}, "aws_secrets: PORT is set already"),
         ({"networks": {}}, {}, "no default VPC in eu-west-1 (name one in aws_vpc"),
         ({"networks": {}}, WITHIN, f"there is no VPC {VPC} (aws_vpc)"),
         ({"networks": NETWORKS}, {"aws_vpc": VPC}, "aws_vpc needs aws_subnets"),

@@ -171,10 +171,13 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The platform's own judgement of a phase, and where the phase's release answers."""
+    """The platform's own judgement of a phase, and where the phase's release answers.
+
+    `proof_url`: where our own checks reach it, if that is not where its callers do."""
 
     ok: bool
     url: str | None = None
+    proof_url: str | None = None
     reason: str = ""
     hint: str | None = None
     details: tuple[str, ...] = ()
@@ -185,10 +188,11 @@ class Verdict:
 class Live:
     """What runs now, as the cloud tells it. `previous` is what a rollback would bring back.
 
-    `headers`: what its callers must send."""
+    `headers`: what its callers must send. `proof_url`: as a Verdict has it."""
 
     release: Release | None
     url: str | None = None
+    proof_url: str | None = None
     previous: Release | None = None
     proven: bool = True
     details: tuple[str, ...] = ()

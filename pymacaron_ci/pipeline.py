@@ -147,7 +147,9 @@ def deploy(job: Job, plan: Plan) -> Report:
         try:
             with at_most(job.longest_wait):
                 changes = _apply(job, phase, plan.release, journal)
-                urls[phase.name] = _prove(job, phase, changes, plan.release)
+                url = _prove(job, phase, changes, plan.release)
+            if url:
+                urls[phase.name] = url
         except (Failure, Stopped) as failure:
             return _undone(job, plan, journal, failure)
         except BaseException:  # a bug: it must show itself, and live must not be left half-changed
@@ -174,23 +176,24 @@ def _apply(job: Job, phase: Phase, release: Release, journal: list[Change]) -> l
     return changes
 
 
-def _prove(job: Job, phase: Phase, changes: Sequence[Change], release: Release) -> str:
+def _prove(job: Job, phase: Phase, changes: Sequence[Change], release: Release) -> str | None:
     """The platform's health, then /version, then the acceptance tests. Returns the phase's URL."""
     with job.reporter.stage(f"{phase.name.capitalize()}: prove it"):
         verdict = job.target.verify(phase, changes)
-        if not verdict.ok or not verdict.url:
+        url = verdict.proof_url or verdict.url
+        if not verdict.ok or not url:
             raise VerificationError(
                 f"{phase.name} is not healthy: {verdict.reason or 'it has no URL'}",
                 hint=verdict.hint,
                 details=verdict.details,
             )
-        job.reporter.progress(f"healthy at {verdict.url}")
-        answer = job.checks.version(verdict.url, release, verdict.headers)
+        job.reporter.progress(f"healthy at {verdict.url or url}")
+        answer = job.checks.version(url, release, verdict.headers)
         if not answer.ok:
             raise VerificationError(f"{phase.name} did not prove itself: {answer.reason}")
         job.reporter.progress(answer.reason)
         if phase.proof == "tests":
-            tests = job.checks.acceptance(verdict.url, verdict.headers)
+            tests = job.checks.acceptance(url, verdict.headers)
             if not tests.ok:
                 raise TestsFailed(
                     f"acceptance tests failed against {phase.name}: {tests.reason}",
@@ -223,9 +226,9 @@ def undo(job: Job, journal: list[Change]) -> list[Problem]:
 def _undone(job: Job, plan: Plan, journal: list[Change], failure: Failure | Stopped) -> Report:
     touched = bool(journal)
     problems = undo(job, journal)
-    if not problems and touched and plan.current and plan.url:
+    if not problems and touched and plan.current:
         with job.hold_signals(), job.reporter.stage("Undo: prove that the former release serves"):
-            problems = _former_serves(job, plan.url, plan.current)
+            problems = _former_serves(job, plan)
     if problems:
         report = _failed(job, plan, failure, "undo-failed")
         return replace(
@@ -234,13 +237,16 @@ def _undone(job: Job, plan: Plan, journal: list[Change], failure: Failure | Stop
     return _failed(job, plan, failure, "stopped" if isinstance(failure, Stopped) else "undone")
 
 
-def _former_serves(job: Job, url: str, former: Release) -> list[Problem]:
+def _former_serves(job: Job, plan: Plan) -> list[Problem]:
     """Nothing, if the former release answers as it did before."""
     try:
-        headers = job.target.live().headers
+        live = job.target.live()
     except Failure as failure:
         return list(failure.problems)
-    answer = job.checks.version(url, former, headers)
+    url = live.proof_url or plan.url
+    if not plan.current or not url:
+        return []
+    answer = job.checks.version(url, plan.current, live.headers)
     if answer.ok:
         return []
     return [Problem(text=f"the former release does not answer: {answer.reason}")]

@@ -189,6 +189,18 @@ def _gke(case: Case) -> Iterator[Problem]:
             "exchange them",
             case.at_value(given),
         )
+    if s.gke_startup_seconds >= s.gke_progress_seconds:
+        given = (
+            "gke_startup_seconds"
+            if "gke_startup_seconds" in case.document.data
+            else "gke_progress_seconds"
+        )
+        yield error(
+            f"gke_startup_seconds ({s.gke_startup_seconds}) is not less than gke_progress_seconds "
+            f"({s.gke_progress_seconds}): a rollout would fail before its first pod has started",
+            "make gke_progress_seconds larger",
+            case.at_value(given),
+        )
     if s.gke_ingress and s.gke_managed_certificate:
         yield from _certificate_of(case)
     if s.kube_context and not s.kubeconfig:

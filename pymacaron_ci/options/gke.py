@@ -113,6 +113,26 @@ class Gke:
         rule={"regex": r"[a-z0-9][a-z0-9.-]*@[a-z0-9.:-]+\.gserviceaccount\.com"},
         example="hello@my-project.iam.gserviceaccount.com",
     )
+    gke_startup_seconds: int = option(
+        default=240,
+        help="seconds in which a container must start",
+        targets=HERE,
+        rule={"min": 1, "max": 3600},
+        example=60,
+    )
+    gke_progress_seconds: int = option(
+        default=600,
+        help="seconds without progress after which a rollout has failed",
+        targets=HERE,
+        rule={"min": 2, "max": 7200},
+        example=300,
+    )
+    gke_take_over: bool = option(
+        default=False,
+        help="take over fields of its objects that somebody else manages, in the place of an error",
+        targets=HERE,
+        example=True,
+    )
     kubeconfig: str | None = option(
         default=None,
         help="kubeconfig file of a cluster that is not GKE's, in the place of Google's API",

@@ -19,6 +19,7 @@ class Finding:
     create_repository: str | None = None
 
 
+CONNECTIONS = 10  # as many as an HTTP session keeps open
 Check = tuple[str, Callable[[], Iterable[Finding]]]
 
 
@@ -28,7 +29,7 @@ def bad(text: str, hint: str | None) -> Finding:
 
 def side_by_side(checks: Sequence[Check]) -> list[Finding]:
     """A check that we may not make is named; what is wrong then, another check tells."""
-    with ThreadPoolExecutor(max(1, min(len(checks), 16))) as pool:
+    with ThreadPoolExecutor(max(1, min(len(checks), CONNECTIONS))) as pool:
         return [
             f for findings in pool.map(lambda check: _attempt(*check), checks) for f in findings
         ]

@@ -10,7 +10,6 @@ from pymacaron_ci import image
 from pymacaron_ci.builder import ForeseeingBuilder
 from pymacaron_ci.config import Config
 from pymacaron_ci.dry_run import Unseen
-from pymacaron_ci.errors import DeployError
 from pymacaron_ci.images.recipe import Recipe
 from pymacaron_ci.oidc import Login, TokenSource
 from pymacaron_ci.targets import Target
@@ -39,10 +38,10 @@ def platform_of(config: Config) -> Platform:
             from pymacaron_ci.worlds import beanstalk
 
             return beanstalk
-    raise DeployError(
-        f"deploying to {config.target} is not possible yet",
-        hint="gcp-cloud-run and aws-beanstalk are; validate works for all targets",
-    )
+        case "gke":
+            from pymacaron_ci.worlds import gke
+
+            return gke
 
 
 def real(

@@ -1,0 +1,107 @@
+"""A loopback address that leads to a Service, through the API server's proxy.
+
+Checks and acceptance tests know hosts and ports; the proxy has a path and wants the deployer's
+token. Nothing but this one Service can be reached here.
+https://kubernetes.io/docs/tasks/access-application-cluster/access-cluster-services/
+"""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import quote, unquote, urlsplit
+
+import requests
+
+from pymacaron_ci.errors import Failure
+from pymacaron_ci.targets.gke.client import Kubernetes
+
+LARGEST = 32 * 2**20  # bytes of a request's body
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "content-length",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+class Forwarder:
+    """Serves from when it is made until the process ends."""
+
+    def __init__(self, kube: Kubernetes, service: str) -> None:
+        """`service`: the path of a Service's proxy below the API server."""
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(kube, service))
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+
+def _handler(kube: Kubernetes, service: str) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def forward(self) -> None:
+            path = inner_path(self.path)
+            length = self.headers.get("Content-Length", "0")
+            if path is None or not length.isdigit() or int(length) > LARGEST:
+                self._answer(400, {}, b"not forwarded")
+                return
+            body = self.rfile.read(int(length))
+            try:
+                answer = kube.pass_on(
+                    self.command, f"{service}{path}", inner_headers(self.headers.items()), body
+                )
+                content = answer.content
+            except (requests.RequestException, Failure) as error:
+                text = f"the API server's proxy gave no answer ({type(error).__name__})"
+                self._answer(502, {}, text.encode())
+                return
+            self._answer(answer.status_code, dict(answer.headers), content)
+
+        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = forward
+
+        def _answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
+            self.send_response_only(status)
+            for name, value in headers.items():
+                # the content was decompressed on its way
+                if name.lower() not in {*HOP_BY_HOP, "content-encoding"}:
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Quiet."""
+
+    return Handler
+
+
+def inner_path(target: str) -> str | None:
+    """Path and query as they go behind the proxy's path; None for what would leave it."""
+    parts = urlsplit(target)
+    if parts.scheme or parts.netloc or not parts.path.startswith("/"):
+        return None
+    plain = unquote(unquote(parts.path)).replace("\\", "/")
+    if any(segment in (".", "..") for segment in plain.split("/")):
+        return None
+    return parts.path + (f"?{parts.query}" if parts.query else "")
+
+
+def inner_headers(items: list[tuple[str, str]]) -> dict[str, str]:
+    """The API server takes the header Authorization for itself: the service's own token goes into
+    the cookie in which the runtime looks for it, too."""
+    kept = {name: value for name, value in items if name.lower() not in HOP_BY_HOP}
+    token = next((kept.pop(n) for n in list(kept) if n.lower() == "authorization"), None)
+    if token:
+        cookies = next((kept.pop(n) for n in list(kept) if n.lower() == "cookie"), "")
+        kept["Cookie"] = "; ".join(filter(None, [cookies, f"token={quote(token, safe='')}"]))
+    return kept

@@ -1,0 +1,203 @@
+"""What can be known before anything is built: nothing is changed, all problems come together."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from pymacaron_ci.model import Problem, Release
+from pymacaron_ci.targets import artifact_registry
+from pymacaron_ci.targets.gcp import GoogleSession
+from pymacaron_ci.targets.gke import names, planning, workload
+from pymacaron_ci.targets.gke.changes import refusal
+from pymacaron_ci.targets.gke.client import RESOURCES, Refused, path
+from pymacaron_ci.targets.gke.site import Site
+from pymacaron_ci.targets.gke.wanted import Wanted
+from pymacaron_ci.targets.gke.workload import Manifest
+from pymacaron_ci.targets.preflight import Check, Finding, bad, side_by_side
+
+REVIEWS = "apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+LARGEST_SECRET = 2**20  # bytes
+WRITE = ("get", "create", "patch", "delete")
+# verb, group, resource, subresource: besides the objects themselves
+READ = (
+    ("list", "apps", "replicasets", ""),
+    ("list", "", "pods", ""),
+    ("list", "", "events", ""),
+    ("list", "", "secrets", ""),
+    ("get", "", "pods", "log"),
+    ("get", "", "services", "proxy"),
+    ("create", "", "services", "proxy"),
+)
+GOOGLES = ("BackendConfig", "ManagedCertificate", "FrontendConfig")
+
+Right = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preflight:
+    """`session`: Google's, where the cluster is."""
+
+    wanted: Wanted
+    sites: Sequence[Site]
+    session: GoogleSession | None = None
+
+    def findings(self, release: Release) -> list[Finding]:
+        found = [*sizes(release)]
+        checks: list[Check] = [("the image repository", self._repository)]
+        for site in self.sites:
+            checks += self._of_site(site, release)
+        return [*found, *_denied(side_by_side(checks))]
+
+    def _repository(self) -> Iterator[Finding]:
+        if self.session is not None:
+            yield from artifact_registry.findings(
+                self.session, self.wanted.repository, create_missing=self.wanted.create_missing
+            )
+
+    def _of_site(self, site: Site, release: Release) -> Iterator[Check]:
+        manifests = planning.to_apply(site.manifests(release), site.before)
+        for right in rights(manifests):
+            yield f"permissions in {site.namespace}", partial(_may, site, right)
+        lacking = {m["kind"] for m in manifests if m["kind"] in GOOGLES}
+        for version in sorted({RESOURCES[kind].version for kind in lacking}):
+            yield f"Google's resources in {site.namespace}", partial(_served, site, version)
+        if release.kept:
+            return
+        # an object can only be tried in a namespace that is there
+        there = site.kube.find(path("Namespace", "", site.namespace)) is not None
+        if there:
+            deployment = workload.deployment(site.wanted, site.place, release)
+            manifests = [*manifests, deployment]
+            yield f"a pod in {site.namespace}", partial(_pod, site, deployment)
+        for manifest in manifests:
+            if there or manifest["kind"] == "Namespace":
+                yield (
+                    f"whether {site.namespace} would take the {manifest['kind']}",
+                    partial(_dry_run, site, manifest),
+                )
+
+
+def rights(manifests: Sequence[Manifest]) -> list[Right]:
+    """What the deployer must be allowed in a namespace."""
+    found: list[Right] = []
+    for kind in ["Deployment", *(m["kind"] for m in manifests)]:
+        resource = RESOURCES[kind]
+        group = resource.version.rpartition("/")[0]
+        verbs = WRITE if resource.namespaced else WRITE[:3]
+        found += [(verb, group, resource.plural, "") for verb in verbs]
+    return [*found, *READ]
+
+
+@dataclass(frozen=True)
+class Denied(Finding):
+    """A right that the deployer lacks; all of them become one problem."""
+
+    what: str = ""
+    namespace: str = ""
+
+
+def _may(site: Site, right: Right) -> Iterator[Finding]:
+    verb, group, resource, subresource = right
+    attributes = {
+        "namespace": "" if resource == "namespaces" else site.namespace,
+        "verb": verb,
+        "group": group,
+        "resource": resource,
+        "subresource": subresource,
+    }
+    answer = site.kube.ask(
+        REVIEWS,
+        {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": {k: v for k, v in attributes.items() if v}},
+        },
+    )
+    if not (answer.get("status") or {}).get("allowed"):
+        what = f"{resource}/{subresource}" if subresource else resource
+        yield Denied(what=f"{verb} {what}", namespace=site.namespace)
+
+
+def _denied(findings: list[Finding]) -> list[Finding]:
+    """One problem per namespace in the place of one per right."""
+    lacking: dict[str, list[str]] = defaultdict(list)
+    for finding in findings:
+        if isinstance(finding, Denied):
+            lacking[finding.namespace].append(finding.what)
+    return [
+        *(f for f in findings if not isinstance(f, Denied)),
+        *(
+            bad(
+                f"the deployer lacks permissions in the namespace {namespace}: {', '.join(what)}",
+                "give it roles/container.developer, or the Role in docs/targets/gke.md",
+            )
+            for namespace, what in lacking.items()
+        ),
+    ]
+
+
+def _served(site: Site, version: str) -> Iterator[Finding]:
+    if site.kube.find(f"apis/{version}") is None:
+        yield bad(
+            f"the cluster knows nothing of {version}: its add-on for HTTP load balancing is off",
+            "gcloud container clusters update <cluster> --update-addons HttpLoadBalancing=ENABLED, "
+            "or gke_ingress: false",
+        )
+
+
+def _dry_run(site: Site, manifest: Manifest) -> Iterator[Finding]:
+    """The API server's own judgement: schema, admission, and who else manages the object."""
+    try:
+        site.kube.apply(manifest, names.MANAGER, force=site.wanted.take_over, dry_run=True)
+    except Refused as error:
+        if error.transient or error.code == 401:
+            raise
+        # in a place that is new, an object may need another one that is not there yet
+        if error.code in (403, 404) and error.reason != "Forbidden":
+            return
+        yield Finding(_first(refusal(site, manifest, error).problems))
+
+
+def _pod(site: Site, deployment: Manifest) -> Iterator[Finding]:
+    """A Deployment is taken whatever its pods are: quotas, limits and policies judge those."""
+    if site.kube.find(path("ServiceAccount", site.namespace, site.wanted.name)) is None:
+        return
+    template = deployment["spec"]["template"]
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {**template["metadata"], "generateName": f"{site.wanted.name}-"},
+        "spec": template["spec"],
+    }
+    try:
+        site.kube.ask(path("Pod", site.namespace), pod, {"dryRun": "All"})
+    except Refused as error:
+        told = error.message.lower()
+        if error.code == 403 and ("exceeded quota" in told or "violates" in told):
+            yield bad(
+                f"{site.namespace} would not take another pod: {error.message}",
+                "ask for more, or lower cpu_count or gcp_memory",
+            )
+        elif error.code == 422:
+            yield bad(f"{site.namespace} would not take a pod: {error.message}", None)
+        elif error.transient or error.code == 401:
+            raise
+
+
+def sizes(release: Release) -> Iterator[Finding]:
+    """What Kubernetes' limits say of the secrets. Pure."""
+    size = sum(
+        len(s.name) + len(s.reveal().encode("utf-8", "surrogateescape")) for s in release.secrets
+    )
+    if size > LARGEST_SECRET:
+        yield bad(
+            f"the secrets have {size} bytes together; Kubernetes allows {LARGEST_SECRET}",
+            "leave the largest in a file or a store that the service reads",
+        )
+
+
+def _first(problems: Sequence[Problem]) -> Problem:
+    return problems[0]

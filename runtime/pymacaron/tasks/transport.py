@@ -15,6 +15,7 @@ import contextlib
 import logging
 import threading
 import weakref
+from collections.abc import Iterator
 from queue import Empty
 from time import monotonic, time
 from typing import Any, ClassVar
@@ -54,13 +55,24 @@ class QoS(redis.QoS):
             super().append(message, delivery_tag)
             return
         info = message.delivery_info
-        entry = dumps([message._raw, info["exchange"], info["routing_key"]])
+        # As kombu notes it, without writing the message's JSON anew.
+        where = f", {dumps(info['exchange'])}, {dumps(info['routing_key'])}]".encode()
         with self.pipe_or_acquire() as pipe:
+            pipe.hset(self.unacked_key, delivery_tag, b"[" + taken + where)
             pipe.zadd(self.unacked_index_key, {delivery_tag: time()})
-            pipe.hset(self.unacked_key, delivery_tag, entry)
             pipe.lrem(taken_key(self.channel.worker_id), 1, taken)
             pipe.execute()
         super(redis.QoS, self).append(message, delivery_tag)
+
+    @contextlib.contextmanager
+    def pipe_or_acquire(self, pipe: Any = None, client: Any = None) -> Iterator[Any]:
+        """Without MULTI, which costs as much as the commands: wherever the server stops between
+        two of them, the message is still noted somewhere."""
+        if pipe is not None:
+            yield pipe
+            return
+        with self.channel.conn_or_acquire(client) as acquired:
+            yield acquired.pipeline(transaction=False)
 
     def tags(self) -> list[str]:
         """What is held now; asked from another thread than the one that changes it."""
@@ -79,7 +91,16 @@ class Channel(redis.Channel):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.taken: bytes | None = None
         self._moving_from: str | None = None
+        self._client: Any = None
         super().__init__(*args, **kwargs)
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        """One client for a pool of connections; kombu makes one for each command."""
+        if asynchronous:
+            return super()._create_client(asynchronous=True)
+        if self._client is None or self._client.connection_pool is not self.pool:
+            self._client = super()._create_client()
+        return self._client
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         queues = self._queue_cycle.consume(len(self.active_queues))

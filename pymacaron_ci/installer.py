@@ -54,6 +54,7 @@ def ensure(
     requirements: Sequence[Path],
     *,
     wheels: Sequence[Path] = (),
+    extras: str = "",
     locked: bool = False,
     paths: Sequence[Path] = (),
     over: Path | None = None,
@@ -63,13 +64,13 @@ def ensure(
 ) -> Path:
     """The interpreter of an environment below `parent` that holds these packages; made if need be.
 
-    `locked`: the files pin every package with hashes; nothing is resolved, built or compiled.
-    `paths` are added to sys.path. `over` is the interpreter of another environment made here,
-    whose packages are importable too. `environ`: what the run was given; only what an installer
-    needs of it is handed on. Raises BuildError with the installer's last lines. Safe against
-    being killed and against a second process.
+    `extras`: the wheels', as `[one,other]`. `locked`: the files pin every package with hashes;
+    nothing is resolved, built or compiled. `paths` are added to sys.path. `over` is the
+    interpreter of another environment made here, whose packages are importable too. `environ`:
+    what the run was given; only what an installer needs of it is handed on. Raises BuildError with
+    the installer's last lines. Safe against being killed and against a second process.
     """
-    key = _fingerprint(requirements, wheels, locked, paths, over)
+    key = _fingerprint(requirements, wheels, extras, locked, paths, over)
     folder = parent / f"env-{key}"
     python, marker = folder / "bin" / "python", folder / ".complete"
     if marker.exists():
@@ -97,7 +98,7 @@ def ensure(
             progress(f"installing {', '.join(p.name for p in (*requirements, *wheels))}")
             flags = ["--require-hashes", "--no-deps", "--only-binary", ":all:"] if locked else []
             flags += [arg for file in requirements for arg in ("-r", str(file.resolve()))]
-            flags += [str(wheel.resolve()) for wheel in wheels]
+            flags += [f"{wheel.resolve()}{extras}" for wheel in wheels]
             command = _installer(python, site, environ, environment, timeout)
             folder_of_first = requirements[0].resolve().parent if requirements else folder
             run([*command, *flags], environment, timeout, cwd=folder_of_first)
@@ -114,12 +115,13 @@ def site_packages(python: Path) -> Path:
 def _fingerprint(
     requirements: Sequence[Path],
     wheels: Sequence[Path],
+    extras: str,
     locked: bool,
     paths: Sequence[Path],
     over: Path | None,
 ) -> str:
     digest = hashlib.sha256(
-        "\0".join([_FORMAT, sys.version, _base_python(), str(locked), str(over)]).encode()
+        "\0".join([_FORMAT, sys.version, _base_python(), extras, str(locked), str(over)]).encode()
     )
     for path in paths:
         digest.update(b"\0path " + os.fsencode(path.resolve()))

@@ -13,7 +13,7 @@ from pymacaron_ci import env_secrets, image, pipeline, source, test_bed, worlds
 from pymacaron_ci.checks import HttpChecks, TestBed
 from pymacaron_ci.config import Config
 from pymacaron_ci.errors import DeployError, Failure, NoCredentials
-from pymacaron_ci.images.recipe import DEFAULT_PYTHON, Recipe
+from pymacaron_ci.images.recipe import DEFAULT_PYTHON, Recipe, runtime_extras
 from pymacaron_ci.model import Problem, Release, Report, Secret, Source
 from pymacaron_ci.oidc import Login, TokenSource
 from pymacaron_ci.pipeline import Job
@@ -274,7 +274,11 @@ def _checks(prepared: Prepared, release: Release, stack: ExitStack) -> HttpCheck
     bed = TestBed(
         files=place,
         python=lambda: test_bed.interpreter(
-            place(), prepared.environments, inputs.environ, inputs.reporter.progress
+            place(),
+            prepared.environments,
+            inputs.environ,
+            inputs.reporter.progress,
+            extras=runtime_extras(with_async=prepared.config.settings.with_async),
         ),
         secrets=prepared.secrets,
         token=lambda: test_bed.token(prepared.config, prepared.secrets),

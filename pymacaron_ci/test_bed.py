@@ -57,6 +57,8 @@ def interpreter(
     cache: Path,
     environ: Mapping[str, str],
     progress: Callable[[str], None],
+    *,
+    extras: str = "",
 ) -> Path:
     """An interpreter that has the service's requirements, its tests', pytest and the runtime."""
     needed = [f for f in (files / "requirements.txt",) if f.is_file()]
@@ -70,7 +72,9 @@ def interpreter(
             wheels.append(Path(name) / wheel.name)
             wheels[0].write_bytes(wheel.content)
         # What the service needs is what the simulator's instances need: installed once.
-        service = installer.ensure(cache, needed, wheels=wheels, environ=environ, progress=progress)
+        service = installer.ensure(
+            cache, needed, wheels=wheels, extras=extras, environ=environ, progress=progress
+        )
         return installer.ensure(
             cache, [*for_tests, ours], over=service, environ=environ, progress=progress
         )

@@ -58,7 +58,7 @@ class Recipe:
 
     @property
     def extras(self) -> str:
-        return "[async]" if self.with_async else ""
+        return runtime_extras(with_async=self.with_async)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +68,11 @@ class Parts:
     context: context.Context
     wheel: runtime_wheel.Wheel | None
     requirements: Requirements
+
+
+def runtime_extras(*, with_async: bool) -> str:
+    """What the runtime is installed with, as it follows a wheel's name."""
+    return "[async]" if with_async else ""
 
 
 def pins_runtime(folder: Path) -> bool:

@@ -44,7 +44,10 @@ class SourceBuilder:
             for what, entries in (("packages to install", installed), ("code", code))
         ]
         settings = runtime_settings(self._recipe, release)
-        settings["Labels"] = labels(self._recipe, release) | {"pymacaron.base": "none"}
+        settings["Labels"] = labels(self._recipe, release) | {
+            "pymacaron.base": "none",
+            "pymacaron.extras": self._recipe.extras,
+        }
         config = oci.image_config(layers, settings, created=created)
         self._manifest = oci.manifest(
             config, [layer.blob.descriptor() for layer in layers], settings["Labels"]

@@ -18,6 +18,7 @@ from pymacaron_ci.simulator.instances import ImageNotFound, ImageUnusable
 from pymacaron_ci.simulator.registry_store import DIGEST, DigestMismatch, Manifest, Store
 
 BASE_LABEL = "pymacaron.base"
+EXTRAS_LABEL = "pymacaron.extras"
 CODE = PurePosixPath("pym")
 MACHINES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
@@ -39,6 +40,11 @@ class StoredImage:
     def has_base(self) -> bool:
         """Whether it can be run as a container: not only the service's own files."""
         return self.labels.get(BASE_LABEL) != "none"
+
+    @property
+    def extras(self) -> str:
+        """With which of its extras the runtime is installed where there is no base."""
+        return self.labels.get(EXTRAS_LABEL, "")
 
 
 def split_reference(reference: str) -> tuple[str, str]:

@@ -110,7 +110,7 @@ class ProcessRunner:
     ) -> Instance:
         found = self._images.find(image)
         code = self._unpack(found)
-        python = self._environment(code)
+        python = self._environment(code, found.extras)
         port = free_port()
         values = {
             **{key: self._environ[key] for key in INHERITED if key in self._environ},
@@ -151,12 +151,16 @@ class ProcessRunner:
                 partial.rename(code)
         return code
 
-    def _environment(self, code: Path) -> Path:
+    def _environment(self, code: Path, extras: str) -> Path:
         requirements = [path for path in [code / "requirements.txt"] if path.exists()]
         wheels = sorted((code / ".runtime").glob("*.whl"))
         try:
             return installer.ensure(
-                self._environments, requirements, wheels=wheels, environ=self._environ
+                self._environments,
+                requirements,
+                wheels=wheels,
+                extras=extras,
+                environ=self._environ,
             )
         except BuildError as error:
             text = "\n".join([str(error), *error.details])

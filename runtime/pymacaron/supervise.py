@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import signal
 import subprocess
 import sys
@@ -13,6 +15,8 @@ SERVER = ("pymacaron-serve", "server:app")
 WORKER = ("pymasync",)
 PATIENCE = 25.0
 """Seconds for an orderly end; Kubernetes kills after 30."""
+
+PR_SET_PDEATHSIG = 1  # Linux's
 
 # A child that had no time yet to install a handler dies of the signal itself.
 _OBEYED = (0, -signal.SIGTERM)
@@ -28,7 +32,7 @@ def main(server: Sequence[str] = SERVER, worker: Sequence[str] = WORKER) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told.set())
     # Groups of their own: a Ctrl-C in a terminal reaches them through us, in order.
-    children = [subprocess.Popen(command, start_new_session=True) for command in (server, worker)]
+    children = [_start(command) for command in (server, worker)]
     dead: subprocess.Popen[bytes] | None = None
     while dead is None and not told.wait(0.2):
         dead = next((child for child in children if child.poll() is not None), None)
@@ -41,6 +45,20 @@ def main(server: Sequence[str] = SERVER, worker: Sequence[str] = WORKER) -> int:
     if dead is not None:
         return abs(dead.returncode) or 1
     return max((abs(status) for status in statuses if status not in _OBEYED), default=0)
+
+
+def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """A child that the kernel ends with this process, where no container does that."""
+    parent = os.getpid()
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+
+    def tie() -> None:
+        if prctl is not None:
+            prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return subprocess.Popen(command, start_new_session=True, preexec_fn=tie)
 
 
 def _stop(child: subprocess.Popen[bytes], deadline: float) -> int:

@@ -73,6 +73,16 @@ def test_when_one_dies_the_other_is_ended_and_the_container_fails(
     assert (tmp_path / "order").read_text() == f"{survivor} "
 
 
+def test_when_the_supervisor_is_killed_both_are_told_to_end(tmp_path: Path) -> None:
+    process = supervise(tmp_path, "yes", "yes")
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "order").exists() or len((tmp_path / "order").read_text().split()) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def test_a_child_that_does_not_listen_is_killed_when_patience_ends(tmp_path: Path) -> None:
     process = supervise(tmp_path, "no", "yes")
     process.send_signal(signal.SIGTERM)

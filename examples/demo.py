@@ -1,21 +1,28 @@
 """The product in a minute, without any account: `make demo` runs this.
 
-Deploys examples/helloworld to simulated clouds, calls it, and lets a broken release fail.
+Deploys examples/helloworld to a simulated cloud, calls it, and lets a broken release fail. Then
+examples/guestbook, which keeps entries in a database and works on them in tasks.
 """
 
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 SERVICE = HERE / "helloworld"
+GUESTBOOK = HERE / "guestbook"
 STATE = SERVICE / ".pymacaron" / "simulator"
-REPORT = SERVICE / ".pymacaron" / "demo-report.json"
+REPORT = ".pymacaron/demo-report.json"
 TOOL = Path(sys.executable).parent / "pymacaron-ci"
 # A demo needs a secret; yours comes from the environment or the repository's secrets.
 ENVIRONMENT = {**os.environ, "HELLO_JWT_SECRET": "only-for-the-demo-0123456789abcdef0123456789"}
@@ -34,17 +41,63 @@ def tool(*arguments: str, expect: int = 0) -> None:
         sys.exit(f"demo: expected exit code {expect}, got {done.returncode}")
 
 
-def call(url: str) -> None:
-    print(f"$ curl {url}", flush=True)
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        print(answer.read().decode().strip(), flush=True)
+def call(url: str, data: Any = None) -> Any:
+    """A GET, or a POST of data as JSON; prints and returns the answer."""
+    body = None if data is None else json.dumps(data)
+    print(f"$ curl {url}" + (f" --json '{body}'" if body else ""), flush=True)
+    headers = {"Content-Type": "application/json"} if body else {}
+    request = urllib.request.Request(url, body.encode() if body else None, headers)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        text = answer.read().decode().strip()
+    print(text, flush=True)
+    return json.loads(text)
 
 
-def live_url() -> str:
-    report = json.loads(REPORT.read_text(encoding="utf-8"))
+def live_url(service: Path = SERVICE) -> str:
+    report = json.loads((service / REPORT).read_text(encoding="utf-8"))
     url = report["url"]
     assert isinstance(url, str)
     return url
+
+
+@contextmanager
+def redis() -> Iterator[None]:
+    """A Redis server on loopback for the guestbook's tasks, where there is one to start."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ENVIRONMENT["GUESTBOOK_BROKER_URL"] = f"redis://127.0.0.1:{port}/0"
+    program = shutil.which("redis-server")
+    if program is None:
+        print("redis-server is not installed: the tasks will run in place (async_fallback: inline)")
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="pymacaron-demo-redis-") as folder:
+        process = subprocess.Popen(
+            [program, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", folder],
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def guestbook() -> None:
+    service = str(GUESTBOOK.relative_to(HERE.parent))
+    try:
+        with redis():
+            tool("deploy", "--simulate", "-C", service, "--report", f"{service}/{REPORT}")
+            url = live_url(GUESTBOOK)
+            entry = call(f"{url}/v1/entries", {"author": "Ada", "text": "I was here"})
+            for _ in range(20):
+                if "words" in call(f"{url}/v1/entries/{entry['entry_id']}"):
+                    break
+                time.sleep(0.5)
+    finally:
+        title("Stop this simulated cloud, too")
+        tool("simulator", "stop", "-C", service)
 
 
 def break_it(folder: Path) -> None:
@@ -59,7 +112,7 @@ def break_it(folder: Path) -> None:
 def main() -> None:
     service = str(SERVICE.relative_to(HERE.parent))
     state = str(STATE.relative_to(HERE.parent))
-    report = str(REPORT.relative_to(HERE.parent))
+    report = f"{service}/{REPORT}"
     try:
         title("1. Is the configuration right?")
         tool("validate", "-C", service)
@@ -80,6 +133,8 @@ def main() -> None:
     finally:
         title("Stop the simulated cloud; its state stays")
         tool("simulator", "stop", "-C", service)
+    title("7. A service with tasks and a database, on a simulated Elastic Beanstalk")
+    guestbook()
 
 
 if __name__ == "__main__":

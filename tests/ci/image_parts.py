@@ -63,13 +63,17 @@ def commit(folder: Path, files: Mapping[str, str | bytes] = SERVICE) -> str:
     return git(folder, "rev-parse", "HEAD")
 
 
-def tiny_wheel(folder: Path, name: str = "tiny", version: str = "1.0") -> Path:
-    """A wheel with one module and one console script."""
+def tiny_wheel(
+    folder: Path, name: str = "tiny", version: str = "1.0", extras: Mapping[str, str] | None = None
+) -> Path:
+    """A wheel with one module and one console script. `extras`: what each of them needs."""
+    optional = "".join(f'{extra} = ["{needed}"]\n' for extra, needed in (extras or {}).items())
     sources = folder / f"{name}-sources"
     files = {
         "pyproject.toml": (
             f'[project]\nname = "{name}"\ndescription = "x"\nrequires-python = ">=3.10"\n'
-            f'dependencies = []\n[project.scripts]\n{name}-hello = "{name}:main"\n'
+            f"dependencies = []\n[project.optional-dependencies]\n{optional}"
+            f'[project.scripts]\n{name}-hello = "{name}:main"\n'
         ),
         f"{name}/__init__.py": f'__version__ = "{version}"\ndef main():\n    print("hi")\n',
     }

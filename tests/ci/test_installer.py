@@ -87,6 +87,16 @@ def test_an_environment_over_another_sees_its_packages_and_paths(
     assert run(python, "import tiny, mine, other; print(mine.x)") == "7"
 
 
+def test_a_wheel_is_installed_with_the_extras_asked_for(
+    tmp_path: Path, index: Path, environ: dict[str, str]
+) -> None:
+    wheel = tiny_wheel(index, "other", extras={"more": "tiny"})
+    without = installer.ensure(tmp_path / "e", [], wheels=[wheel], environ=environ)
+    python = installer.ensure(tmp_path / "e", [], wheels=[wheel], extras="[more]", environ=environ)
+    assert python != without
+    assert run(python, "import other, tiny; print(tiny.__version__)") == "1.0"
+
+
 def test_an_environment_whose_making_was_killed_is_made_anew(
     tmp_path: Path, environ: dict[str, str]
 ) -> None:

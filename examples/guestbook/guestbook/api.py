@@ -5,7 +5,7 @@ from typing import Any
 
 from guestbook.entries import PersistentEntry, word_count
 from pymacaron import apipool
-from pymacaron.tasks import asynctask
+from pymacaron.tasks import asynctask, is_celery_task
 from pymacaron.utils import timenow
 
 
@@ -26,4 +26,5 @@ def read(entry_id: str) -> Any:
 def count_words(entry_id: str) -> None:
     entry: Any = PersistentEntry.load_from_db(entry_id, consistent=True)
     entry.words = word_count(entry.text)
+    entry.counted_by = "worker" if is_celery_task() else "server"
     entry.save_to_db(if_unchanged=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from typing_extensions import Self
@@ -67,15 +68,15 @@ def use_store(store: Store | None) -> None:
 
 
 def open_store(url: str | None) -> Store:
-    """`sqlite:///file` opens SQLite, None DynamoDB. Raises ValueError, or ImportError where the
-    extra [dynamodb] is not installed."""
+    """`sqlite:///file` opens SQLite (`~` is the home folder), None DynamoDB. Raises ValueError, or
+    ImportError where the extra [dynamodb] is not installed."""
     if url:
         scheme, _, path = str(url).partition(":///")
         if scheme != "sqlite" or not path:
             raise ValueError("persist_url must be like sqlite:///dev.db; leave it out for DynamoDB")
         from pymacaron.dynamodb.sqlite import SqliteStore
 
-        return SqliteStore(path)
+        return SqliteStore(str(Path(path).expanduser()))
     try:
         from pymacaron.dynamodb.dynamo import DynamoStore, make_client
     except ModuleNotFoundError as error:

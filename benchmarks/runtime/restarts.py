@@ -49,12 +49,12 @@ def main() -> int:
 
 
 def disturb(running: Running, load: Load, end: float, events: Counter[str]) -> None:
-    """Ends a worker now and then, and sometimes has all of them replaced; the next time when all
-    are at work again: a server without any worker can take nothing."""
+    """Ends a worker now and then, and sometimes has all of them replaced; but only while both are
+    at work: a server without any worker can take nothing."""
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, random.uniform(0.2, 1)))
-        alive = running.workers()
-        if not set(alive) <= load.pids:
+        alive = [pid for pid in running.workers() if pid in load.pids]
+        if len(alive) < 2:
             continue
         if random.random() < 0.2:
             running.process.send_signal(signal.SIGHUP)

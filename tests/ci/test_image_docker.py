@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tarfile
 import tempfile
 import time
@@ -160,6 +162,26 @@ def test_the_service_answers_with_this_release_and_stops_cleanly(
     assert container.exec_run(["id", "-u"]).output == b"10001\n"
     container.stop(timeout=20)
     assert container.wait()["StatusCode"] == 0
+
+
+def test_pymtest_starts_the_image_tests_it_and_leaves_nothing_behind(
+    pushed: tuple[Image, list[str]], service: Path, client: docker.DockerClient
+) -> None:
+    made, _ = pushed
+    name = f"{made.repository}:{made.tag}"
+    done = subprocess.run(
+        [sys.executable, "-m", "pymacaron.pymtest", "--image", name, "--gen-token"],
+        cwd=service,
+        env={**environ(), "HELLO_JWT_SECRET": SECRET},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout
+    assert SECRET not in done.stdout + done.stderr
+    assert client.containers.list(all=True, filters={"ancestor": name}) == []
 
 
 def test_nothing_in_the_image_holds_a_secret(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import socket
 import subprocess
 import sys
@@ -12,10 +11,9 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 START_SECONDS = 60
 STOP_SECONDS = 15
@@ -23,9 +21,9 @@ LINES_SHOWN = 40
 
 
 @contextmanager
-def server_of_folder(folder: Path, with_workers: bool = False) -> Iterator[str]:
-    """The URL of `server:app` of a folder, served as in its container, on a free port; with the
-    workers of its tasks beside it, if so wanted.
+def server_of_folder(folder: Path) -> Iterator[str]:
+    """The URL of `server:app` of a folder, served as in its container, on a free port; but its
+    tasks run in the requests that call them: tests need no Redis, and nothing to wait for.
 
     Raises RuntimeError, with the last lines of its log, when it does not come up.
     """
@@ -38,61 +36,26 @@ def server_of_folder(folder: Path, with_workers: bool = False) -> Iterator[str]:
         "PYM_GUNICORN_WORKERS_COUNT": "1",
         "PYM_DRAIN_SECONDS": "0.1",
         "PYM_LOG_FORMAT": "text",
+        "PYM_TASKS_IN_PLACE": "1",
         **os.environ,
         "PORT": str(port),
     }
-    nothing: AbstractContextManager[dict[str, str]] = nullcontext({})
-    with (
-        _workers(folder, environ) if with_workers else nothing as instead,
-        tempfile.TemporaryFile() as log,
-        _running(command, folder, {**environ, **instead}, log) as process,
-    ):
-        url = f"http://127.0.0.1:{port}"
-        if not answers(url, lambda: process.poll() is None):
-            raise RuntimeError(f"the service did not start:\n{_tail(log)}")
-        yield url
-
-
-@contextmanager
-def _workers(folder: Path, environ: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """Workers for the service of a folder, ready to work. Without Redis or Celery, which is told,
-    what makes the server run its tasks itself."""
-    ready, told = os.pipe()
-    command = [sys.executable, "-m", "pymacaron.tasks.worker", "--ready-pipe", str(told)]
-    with (
-        os.fdopen(ready, "rb") as pipe,
-        tempfile.TemporaryFile() as log,
-        _running(command, folder, environ, log, pass_fds=(told,)),
-    ):
-        os.close(told)
-        if select.select([pipe], [], [], START_SECONDS)[0] and pipe.read(1):
-            yield {}
-        else:
-            why = _tail(log).rpartition("\n")[2]
-            print(f"=> no workers: tasks run in the server ({why})", file=sys.stderr, flush=True)
-            yield {"PYM_ASYNC_FALLBACK": "inline"}
-
-
-@contextmanager
-def _running(
-    command: Sequence[str],
-    folder: Path,
-    environ: Mapping[str, str],
-    log: IO[bytes],
-    pass_fds: Sequence[int] = (),
-) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(
-        command, cwd=folder, env=environ, stdout=log, stderr=subprocess.STDOUT, pass_fds=pass_fds
-    )
-    try:
-        yield process
-    finally:
-        process.terminate()
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            command, cwd=folder, env=environ, stdout=log, stderr=subprocess.STDOUT
+        )
         try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            url = f"http://127.0.0.1:{port}"
+            if not answers(url, lambda: process.poll() is None):
+                raise RuntimeError(f"the service did not start:\n{_tail(log)}")
+            yield url
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 @contextmanager
@@ -155,7 +118,7 @@ def _docker(*arguments: str) -> str:
     return (done.stdout or done.stderr).strip()
 
 
-def _tail(log: IO[bytes]) -> str:
-    log.seek(0)
-    text = log.read().decode("utf-8", "replace")
+def _tail(log: object) -> str:
+    log.seek(0)  # type: ignore[attr-defined]
+    text = log.read().decode("utf-8", "replace")  # type: ignore[attr-defined]
     return "\n".join(text.splitlines()[-LINES_SHOWN:])

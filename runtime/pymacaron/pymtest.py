@@ -107,7 +107,7 @@ def _server(
         )
     else:
         click.echo("=> starting the service of this folder")
-        with server_of_folder(Path.cwd(), conf.get("with_async") is True) as url:
+        with server_of_folder(Path.cwd()) as url:
             yield _target(url)
 
 

@@ -15,7 +15,6 @@ from pymacaron.config import ConfigError
 from pymacaron.local_server import free_port
 from pymacaron.pymtest import live_target, main
 from tests.runtime.conftest import WriteConfig
-from tests.runtime.tasks_service import running_redis
 
 SERVICE = {
     "pym-config.yaml": "name: hello\nlive_url: https://hello.example.com\njwt_secret: T_SECRET\n"
@@ -109,44 +108,22 @@ def do_hello():
     note("done")
     return apipool.hello.Hello(message="queued")
 """
-WAIT = """
-import pathlib, time
+ASK = """
+import pathlib
 def test_it(client, auth_token):
     client.get("hello", auth=f"Bearer {auth_token}")
-    deadline = time.monotonic() + 30
-    while not pathlib.Path("note").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    assert pathlib.Path("note").read_text() == "done"
 """
 
 
-@pytest.fixture
-def service_with_tasks(service: Path) -> Path:
+def test_tasks_of_the_service_that_it_starts_are_done_at_once(service: Path) -> None:
     with (service / "pym-config.yaml").open("a") as config:
-        config.write("with_async: true\nworker_count: 1\n")
+        config.write("with_async: true\n")
     with (service / "hello" / "api.py").open("a") as handlers:
         handlers.write(TASK)
-    (service / "testaccept" / "test_task.py").write_text(WAIT)
-    return service
-
-
-@pytest.mark.real("redis")
-def test_the_workers_of_a_service_with_tasks_run_beside_it(
-    service_with_tasks: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    with running_redis(tmp_path_factory.mktemp("redis")) as redis:
-        done = pymtest(
-            service_with_tasks, "--gen-token", "testaccept/test_task.py", PYM_BROKER_URL=redis.url
-        )
+    (service / "testaccept" / "test_task.py").write_text(ASK)
+    done = pymtest(service, "--gen-token", "testaccept/test_task.py")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "no workers" not in done.stderr
-
-
-def test_without_a_broker_tasks_run_in_the_server(service_with_tasks: Path) -> None:
-    url = f"redis://127.0.0.1:{free_port()}/0"
-    done = pymtest(service_with_tasks, "--gen-token", "testaccept/test_task.py", PYM_BROKER_URL=url)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"no workers: tasks run in the server (Error: the broker {url}" in done.stderr
 
 
 def test_a_failing_test_fails_the_command(service: Path) -> None:

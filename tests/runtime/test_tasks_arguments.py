@@ -9,11 +9,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pymacaron.pool import apipool, use_pool
-from pymacaron.tasks import CannotTravel, wire
+from pymacaron.tasks import CannotTravel, asynctask, wire
 from tests.runtime.tasks_service import SPEC
 
 scalars = (
@@ -108,3 +109,23 @@ def test_what_cannot_travel_is_refused_with_its_place(value: Any, text: str) -> 
     with pytest.raises(CannotTravel) as caught:
         wire.write(value, "argument")
     assert text in str(caught.value)
+
+
+def test_a_task_in_place_gets_its_arguments_as_a_worker_would(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYM_TASKS_IN_PLACE", "1")
+    got: list[object] = []
+
+    @asynctask(delay=60)
+    def note(value: object) -> None:
+        got.append(value)
+
+    given_value = [1, {"a": (2,)}]
+    with Flask("tasks").test_request_context():
+        handle: Any = note(given_value)
+        with pytest.raises(CannotTravel, match="argument 1 of"):
+            note(object())
+    assert handle.state == "done"
+    assert got == [given_value]
+    assert got[0] is not given_value

@@ -6,7 +6,7 @@ tasks run in place.
 
 from pymacaron.tasks.beside import kill_celery, start_celery
 from pymacaron.tasks.handle import NoResult, TaskFailed, TaskHandle
-from pymacaron.tasks.task import BrokerUnavailable, asynctask, is_celery_task, may_run_in_place
+from pymacaron.tasks.task import BrokerUnavailable, asynctask, is_celery_task, needs_queue
 from pymacaron.tasks.wire import CannotTravel
 
 try:
@@ -14,7 +14,7 @@ try:
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] not in ("celery", "kombu", "redis"):
         raise
-    if not may_run_in_place():
+    if needs_queue():
         raise ImportError(
             "pymacaron.tasks needs Celery: pip install 'pymacaron[async]' "
             "(or set async_fallback: inline in pym-config.yaml, and tasks run in place)"

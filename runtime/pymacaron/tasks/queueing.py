@@ -21,8 +21,7 @@ class CeleryQueue:
         self, task: Task, args: tuple[Any, ...], kwargs: dict[str, Any], delay: float
     ) -> TaskHandle:
         call = {
-            "args": [wire.write(v, f"argument {i + 1} of {task.name}") for i, v in enumerate(args)],
-            "kwargs": {k: wire.write(v, f"argument {k} of {task.name}") for k, v in kwargs.items()},
+            **wire.write_call(task.name, args, kwargs),
             "origin": origin.capture() if has_request_context() else None,
         }
         gate = process.gate

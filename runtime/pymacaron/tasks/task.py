@@ -18,6 +18,7 @@ from flask import has_request_context
 from pymacaron.config import get_config
 from pymacaron.crash import report_warning
 from pymacaron.exceptions import PyMacaronException
+from pymacaron.tasks import wire
 from pymacaron.tasks.failures import report_failure
 from pymacaron.tasks.handle import Finished, TaskHandle
 
@@ -146,26 +147,39 @@ def name_of(function: Callable[..., Any]) -> str:
     return f"{module}.{function.__qualname__}"
 
 
-def may_run_in_place() -> bool:
-    """Whether a task that nothing takes runs in its caller."""
-    said = os.environ.get("PYM_ASYNC_FALLBACK") or get_config().get("async_fallback")
-    return bool(said == "inline")
+def always_in_place() -> bool:
+    """Whether tasks run in their callers, as for acceptance tests of a service without workers."""
+    return os.environ.get("PYM_TASKS_IN_PLACE") == "1"
+
+
+def needs_queue() -> bool:
+    """Whether a task that can't be queued fails, instead of running in its caller."""
+    return not always_in_place() and get_config().get("async_fallback") != "inline"
 
 
 def _enqueue(task: Task, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    inline = may_run_in_place()
+    if always_in_place():
+        return _run_in_place(task, *_travelled(task, args, kwargs))
     queue = registry.queue
     if queue is not None:
         try:
             return queue.enqueue(task, args, kwargs, task.options.delay)
         except BrokerUnavailable as error:
-            if not inline:
+            if needs_queue():
                 raise
             if error.first:
                 report_warning("the broker is down: tasks run in place", {"task": task.name}, error)
-    elif not inline:
+    elif needs_queue():
         raise BrokerUnavailable("tasks can't be queued: Celery is not installed")
     return _run_in_place(task, args, kwargs)
+
+
+def _travelled(
+    task: Task, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments as a worker would get them; CannotTravel for those that it would not."""
+    call = wire.write_call(task.name, args, kwargs)
+    return tuple(map(wire.read, call["args"])), {k: wire.read(v) for k, v in call["kwargs"].items()}
 
 
 def _run_in_place(task: Task, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Finished:
@@ -184,6 +198,6 @@ __all__ = [
     "Task",
     "asynctask",
     "is_celery_task",
-    "may_run_in_place",
+    "needs_queue",
     "registry",
 ]

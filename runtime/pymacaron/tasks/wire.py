@@ -81,6 +81,14 @@ def write(value: Any, where: str = "value") -> Any:
     )
 
 
+def write_call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a call of a task, ready for a message."""
+    return {
+        "args": [write(v, f"argument {i + 1} of {name}") for i, v in enumerate(args)],
+        "kwargs": {k: write(v, f"argument {k} of {name}") for k, v in kwargs.items()},
+    }
+
+
 def read(value: Any) -> Any:
     """The value of JSON data that `write` made. Raises UnknownModel for a model whose API is not
     loaded here."""

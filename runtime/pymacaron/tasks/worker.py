@@ -15,7 +15,6 @@ from pathlib import Path
 import click
 from celery import Celery, signals
 from flask import Flask
-from kombu.exceptions import OperationalError
 
 from pymacaron import log as logs
 from pymacaron.config import get_config
@@ -44,14 +43,7 @@ ROOM_TO_GROW = 100 * 1024  # KiB
 @click.option("--concurrency", type=click.IntRange(1), help="Processes (default: worker_count).")
 @click.option("--env", help="Environment: sets PYM_ENV.")
 @click.option("--parent-pipe", type=int, hidden=True, help="Ends when this pipe does.")
-@click.option("--ready-pipe", type=int, hidden=True, help="Is told when work can begin.")
-def main(
-    server: str,
-    concurrency: int | None,
-    env: str | None,
-    parent_pipe: int | None,
-    ready_pipe: int | None,
-) -> None:
+def main(server: str, concurrency: int | None, env: str | None, parent_pipe: int | None) -> None:
     """Runs the workers of the service in the working directory, until SIGTERM."""
     if env:
         os.environ["PYM_ENV"] = env
@@ -66,8 +58,6 @@ def main(
         celery_task(app, task)
     if parent_pipe is not None:
         end_with(parent_pipe)
-    if ready_pipe is not None:
-        tell_when_ready(app, ready_pipe)
     sys.exit(run(app, concurrency or worker_count()))
 
 
@@ -149,22 +139,6 @@ def end_with(pipe: int) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, name="parent-watch", daemon=True).start()
-
-
-def tell_when_ready(app: Celery, pipe: int) -> None:
-    """Writes a byte as soon as the workers take tasks. Ends where there is no broker, instead of
-    waiting for one."""
-    try:
-        with app.connection_for_read() as connection:
-            connection.ensure_connection(max_retries=1, timeout=2)
-    except (OperationalError, OSError) as error:
-        url = shown_url(broker_url(get_config()))
-        raise click.ClickException(f"the broker {url} does not answer") from error
-
-    def tell(**_: object) -> None:
-        os.write(pipe, b"1")
-
-    signals.worker_ready.connect(tell, weak=False)
 
 
 def _keep_logging(**_: object) -> None:

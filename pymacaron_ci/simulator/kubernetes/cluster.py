@@ -21,7 +21,9 @@ from pymacaron_ci.simulator.kubernetes.ingresses import Ingresses
 from pymacaron_ci.simulator.kubernetes.logs import Logs
 from pymacaron_ci.simulator.kubernetes.nodes.containers import Patience
 from pymacaron_ci.simulator.kubernetes.nodes.kubelet import Kubelet
+from pymacaron_ci.simulator.kubernetes.nodes.pods import Node
 from pymacaron_ci.simulator.kubernetes.nodes.scheduler import Scheduler, make_nodes
+from pymacaron_ci.simulator.kubernetes.nodes.starting import Starter
 from pymacaron_ci.simulator.kubernetes.objects import Json, at
 from pymacaron_ci.simulator.kubernetes.paths import Place
 from pymacaron_ci.simulator.kubernetes.resources import DEPLOYMENTS, INGRESSES
@@ -68,7 +70,14 @@ class Cluster:
         self.store = Store(folder / "objects")
         self.writer = Writer(self.store)
         recorder = Recorder(self.store)
-        self._kubelet = Kubelet(self.writer, recorder, runner, images, patience)
+        node = Node(
+            writer=self.writer,
+            recorder=recorder,
+            starter=Starter(self.store, runner, images),
+            patience=patience,
+            closing=threading.Event(),
+        )
+        self._kubelet = Kubelet(node)
         traffic = Traffic(self.store, self._kubelet)
         self.ingresses = Ingresses(folder / "ingresses.json", self.writer, recorder, traffic)
         self.api = Api(self.store, self.writer, settings, self)

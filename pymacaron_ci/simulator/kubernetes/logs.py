@@ -33,21 +33,12 @@ class Logs:
         if container is None:
             raise bad_request(f"{what} is waiting to start: ContainerCreating")
         number = container.restarts
-        waiting = container.state.get("waiting")
         if query.get("previous", "").lower() == "true":
-            number -= 1
-            if number < 0:
-                raise bad_request(
-                    f"previous terminated {what.replace(' in ', ' in ', 1)} not found"
-                )
-        elif not container.running and number > 0:
-            number -= 1  # until it runs again, the last log is that of its former life
-        elif waiting:
-            why = waiting.get("message") if waiting["reason"].startswith("Create") else None
-            text = waiting["reason"]
-            if text in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName"):
-                text = "trying and failing to pull image"
-            raise bad_request(f"{what} is waiting to start: {why or text}")
+            if container.previous is None:
+                raise bad_request(f"previous terminated {what} not found")
+            number = container.previous
+        elif "waiting" in container.state and not container.last:
+            raise bad_request(f"{what} is waiting to start: {_why(container.state['waiting'])}")
         log = container.log_name(number)
         if query.get("follow", "").lower() == "true":
             return Response(200, self._followed(pod, name, log, query), TEXT)
@@ -78,7 +69,7 @@ class Logs:
         self, pod: Json, name: str, log: str, query: Mapping[str, str]
     ) -> Iterator[bytes]:
         known = len(self._runner.logs(log, ALL)) - len(self._lines(log, query))
-        while not self._kubelet.closing.is_set():
+        while not self._kubelet.closing:
             container = self._kubelet.container(pod, name)
             ended = container is None or not container.running
             lines = list(self._runner.logs(log, ALL))[known:]
@@ -88,6 +79,13 @@ class Logs:
             elif ended:
                 return
             time.sleep(EVERY)
+
+
+def _why(waiting: Json) -> str:
+    reason = str(waiting["reason"])
+    if reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName"):
+        return "trying and failing to pull image"
+    return str(waiting.get("message", reason))
 
 
 def _text(lines: list[LogLine], query: Mapping[str, str]) -> bytes:

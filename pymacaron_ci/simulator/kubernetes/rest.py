@@ -4,37 +4,31 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
-import yaml
-
-from pymacaron_ci.simulator.kubernetes import access, discovery, paths, protobuf
+from pymacaron_ci.simulator.kubernetes import access, discovery, paths
+from pymacaron_ci.simulator.kubernetes.asked import (
+    body_of,
+    must_name_manager,
+    number,
+    options_of,
+    start_of,
+    wants_table,
+)
 from pymacaron_ci.simulator.kubernetes.objects import Json, at
 from pymacaron_ci.simulator.kubernetes.patches import APPLY_PATCH, json_patched, merged
 from pymacaron_ci.simulator.kubernetes.paths import Place
 from pymacaron_ci.simulator.kubernetes.resources import ACCESS_REVIEWS, RESOURCES, Resource
+from pymacaron_ci.simulator.kubernetes.scales import scale_of
 from pymacaron_ci.simulator.kubernetes.selectors import Matches, by_fields, by_labels
-from pymacaron_ci.simulator.kubernetes.statuses import (
-    KubeError,
-    bad_request,
-    unknown_path,
-    wrong_type,
-)
+from pymacaron_ci.simulator.kubernetes.statuses import bad_request, unknown_path
 from pymacaron_ci.simulator.kubernetes.store import Store
-from pymacaron_ci.simulator.kubernetes.strict import STRICT, WARN
 from pymacaron_ci.simulator.kubernetes.tables import table
 from pymacaron_ci.simulator.kubernetes.watching import Watch, events
-from pymacaron_ci.simulator.kubernetes.writing import (
-    Options,
-    Writer,
-    Written,
-    must_name_manager,
-)
+from pymacaron_ci.simulator.kubernetes.writing import Options, Writer, Written
 from pymacaron_ci.simulator.web import Request, Response, json_response
 
-BODIES = ("application/json", "application/yaml")
 WATCH_LASTS = 600.0
 
 
@@ -133,7 +127,7 @@ class Api:
     def _get(self, request: Request, place: Place) -> Response:
         thing = self._writer.get(place.resource, place.namespace, place.name)
         if place.subresource == "scale":
-            return json_response(_scale(thing))
+            return json_response(scale_of(thing))
         return _shown(request, place.resource, thing)
 
     def _matches(self, request: Request) -> Matches:
@@ -147,7 +141,7 @@ class Api:
         with self._store.lock:
             version = self._store.version
             found = [t for t in self._store.list(place.resource, place.namespace) if matches(t)]
-        limit, start = _number(query, "limit"), _continued(query.get("continue", ""))
+        limit, start = number(query, "limit"), start_of(query.get("continue", ""))
         found = [t for t in found if start is None or _key(t) > start]
         rest = len(found) - limit if limit and limit < len(found) else 0
         found = found[:limit] if rest else found
@@ -156,7 +150,7 @@ class Api:
             token = json.dumps(_key(found[-1])).encode()
             metadata["continue"] = base64.urlsafe_b64encode(token).decode()
             metadata["remainingItemCount"] = rest
-        if _wants_table(request):
+        if wants_table(request):
             shown = table(place.resource, found, query.get("includeObject", "Metadata"))
             return json_response({**shown, "metadata": metadata})
         items = [{k: v for k, v in t.items() if k not in ("apiVersion", "kind")} for t in found]
@@ -188,7 +182,7 @@ class Api:
             timeout=float(query.get("timeoutSeconds") or WATCH_LASTS),
             bookmarks=query.get("allowWatchBookmarks", "") == "true",
             mark_initial_end=initial,
-            **({"shown": row} if _wants_table(request) else {}),
+            **({"shown": row} if wants_table(request) else {}),
         )
         if watch.since is not None:
             self._store.since(watch.since)  # one that is too old is refused at once
@@ -199,14 +193,14 @@ class Api:
     # --- writing
 
     def _create(self, request: Request, place: Place) -> Response:
-        body = _body(request)
+        body = body_of(request)
         if place.resource is ACCESS_REVIEWS:
             return json_response(access.review(self._rights.denied, body), 201)
-        written = self._writer.create(place.resource, place.namespace, body, _options(request))
+        written = self._writer.create(place.resource, place.namespace, body, options_of(request))
         return self._answered(request, place, written)
 
     def _update(self, request: Request, place: Place) -> Response:
-        body, options = _body(request), _options(request)
+        body, options = body_of(request), options_of(request)
         if place.subresource == "scale":
             return self._scaled(place, body, options)
         written = self._writer.update(
@@ -216,12 +210,12 @@ class Api:
 
     def _patch(self, request: Request, place: Place) -> Response:
         kind = request.headers.get("Content-Type", "").partition(";")[0].strip()
-        body = _body(request, any_type=True)
-        options = _options(request)
+        body = body_of(request, any_type=True)
+        options = options_of(request)
         if kind == APPLY_PATCH:
             must_name_manager(request.query.get("fieldManager", ""))
         if place.subresource == "scale":
-            former = _scale(self._writer.get(place.resource, place.namespace, place.name))
+            former = scale_of(self._writer.get(place.resource, place.namespace, place.name))
             scale = json_patched(former, body) if isinstance(body, list) else merged(former, body)
             return self._scaled(place, scale, options)
         written = self._writer.patch(
@@ -240,10 +234,10 @@ class Api:
             written = self._writer.update(
                 place.resource, place.namespace, place.name, body, options, "scale"
             )
-        return json_response(_scale(written.thing))
+        return json_response(scale_of(written.thing))
 
     def _delete(self, request: Request, place: Place) -> Response:
-        options = _body(request, any_type=True) or {}
+        options = body_of(request, any_type=True) or {}
         for name in ("propagationPolicy", "gracePeriodSeconds", "dryRun"):
             if name in request.query:
                 value = request.query[name]
@@ -254,7 +248,7 @@ class Api:
 
     def _deletecollection(self, request: Request, place: Place) -> Response:
         matches = self._matches(request)
-        options = _body(request, any_type=True) or {}
+        options = body_of(request, any_type=True) or {}
         for thing in self._store.list(place.resource, place.namespace):
             if matches(thing):
                 metadata = thing["metadata"]
@@ -298,83 +292,10 @@ def _shown(
     code: int = 200,
     headers: Sequence[tuple[str, str]] = (),
 ) -> Response:
-    if _wants_table(request):
+    if wants_table(request):
         thing = table(resource, [thing], request.query.get("includeObject", "Metadata"))
     return json_response(thing, code, *headers)
 
 
-def _wants_table(request: Request) -> bool:
-    return "as=Table" in request.headers.get("Accept", "").partition(",")[0]
-
-
 def _key(thing: Json) -> list[str]:
     return [thing["metadata"].get("namespace", ""), thing["metadata"]["name"]]
-
-
-def _continued(token: str) -> list[str] | None:
-    if not token:
-        return None
-    try:
-        found: list[str] = json.loads(base64.urlsafe_b64decode(token))
-    except ValueError as error:
-        raise bad_request(f"continue key is not valid: {error}") from error
-    return found
-
-
-def _number(query: Any, name: str) -> int:
-    text = query.get(name, "")
-    if text and not re.fullmatch(r"\d+", text):
-        raise bad_request(f"invalid {name} {text!r}")
-    return int(text or 0)
-
-
-def _body(request: Request, *, any_type: bool = False) -> Any:
-    """What a request sends: JSON, or YAML where it says so. Raises 400, 415."""
-    kind = request.headers.get("Content-Type", "application/json").partition(";")[0].strip()
-    data = request.body.read()
-    if not any_type and kind not in (*BODIES, protobuf.TYPE, ""):
-        raise wrong_type(BODIES)
-    if data.startswith(protobuf.MAGIC):
-        return protobuf.decoded(data)
-    if not data.strip():
-        return None
-    try:
-        return yaml.safe_load(data) if "yaml" in kind and data[:1] != b"{" else json.loads(data)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
-        raise bad_request(f"the body of the request can't be read: {error}") from error
-
-
-def _options(request: Request) -> Options:
-    query = request.query
-    agent = request.headers.get("User-Agent", "").partition("/")[0].partition(" ")[0]
-    validation = query.get("fieldValidation") or WARN
-    if validation not in (STRICT, WARN, "Ignore"):
-        raise KubeError(
-            422,
-            "Invalid",
-            f'CreateOptions.meta.k8s.io "" is invalid: fieldValidation: Unsupported value: '
-            f'"{validation}": supported values: "", "Ignore", "Strict", "Warn"',
-        )
-    return Options(
-        manager=query.get("fieldManager") or agent or "unknown",
-        dry_run=query.get("dryRun") == "All",
-        validation=validation,
-        force=query.get("force", "") == "true",
-    )
-
-
-def _scale(thing: Json) -> Json:
-    """A workload's Scale."""
-    metadata = thing["metadata"]
-    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-    labels = at(thing, "spec", "selector", "matchLabels", default={})
-    return {
-        "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
-        "metadata": {name: metadata[name] for name in kept if name in metadata},
-        "spec": {"replicas": at(thing, "spec", "replicas", default=1)},
-        "status": {
-            "replicas": at(thing, "status", "replicas", default=0),
-            "selector": ",".join(f"{key}={value}" for key, value in sorted(labels.items())),
-        },
-    }

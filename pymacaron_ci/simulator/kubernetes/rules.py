@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
-from pymacaron_ci.simulator.kubernetes.objects import Json, at, quantity
+from pymacaron_ci.simulator.kubernetes.names import label_faults, metadata_faults
+from pymacaron_ci.simulator.kubernetes.objects import Json, at
+from pymacaron_ci.simulator.kubernetes.pod_rules import pod_faults, port_faults
 from pymacaron_ci.simulator.kubernetes.resources import (
     AUTOSCALERS,
     CONFIG_MAPS,
     DEPLOYMENTS,
     INGRESSES,
-    NAMESPACES,
     PODS,
     REPLICA_SETS,
     SECRETS,
@@ -23,7 +23,6 @@ from pymacaron_ci.simulator.kubernetes.schema import Node
 from pymacaron_ci.simulator.kubernetes.selectors import selects
 from pymacaron_ci.simulator.kubernetes.statuses import (
     Fault,
-    duplicate,
     forbidden_field,
     invalid_value,
     required,
@@ -32,43 +31,13 @@ from pymacaron_ci.simulator.kubernetes.statuses import (
 from pymacaron_ci.simulator.kubernetes.strict import custom_faults
 
 Faults = Iterator[Fault]
-_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-LABEL_TEXT = (
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and "
-    "must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used "
-    f"for validation is '{_LABEL}')"
-)
-SUBDOMAIN_TEXT = (
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or "
-    "'.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used "
-    f"for validation is '{_LABEL}(\\.{_LABEL})*')"
-)
-DNS1035_TEXT = (
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an "
-    "alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', "
-    "regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"
-)
-VALUE_TEXT = (
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
-    "and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or "
-    "'12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
-)
-ENV_TEXT = (
-    "a valid environment variable name must consist only of printable ASCII characters other than "
-    "'='"
-)
-_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
-_KEY = re.compile(
-    r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-)
 _DATA_KEY = re.compile(r"[-._a-zA-Z0-9]+")
-ANNOTATIONS_LIMIT = 256 * 1024
 SECRET_LIMIT = 1024 * 1024
 
 
 def faults(resource: Resource, thing: Json) -> list[Fault]:
     """All that is wrong with an object that is to be created or changed."""
-    found = list(_metadata(resource, thing["metadata"]))
+    found = list(metadata_faults(resource, thing["metadata"]))
     rule = _RULES.get(resource)
     if rule is not None:
         found += rule(thing)
@@ -83,128 +52,8 @@ def changes(resource: Resource, former: Json, thing: Json) -> list[Fault]:
     return list(rule(former, thing)) if rule else []
 
 
-def _metadata(resource: Resource, metadata: Json) -> Faults:
-    name = metadata.get("name", "")
-    labels_only = {NAMESPACES: LABEL_TEXT, SERVICES: DNS1035_TEXT}.get(resource)
-    pattern = r"[a-z]([-a-z0-9]*[a-z0-9])?" if resource is SERVICES else _LABEL
-    if labels_only:
-        if not re.fullmatch(pattern, name):
-            yield invalid_value("metadata.name", name, labels_only)
-        if len(name) > 63:
-            yield invalid_value("metadata.name", name, "must be no more than 63 characters")
-    elif not re.fullmatch(rf"{_LABEL}(\.{_LABEL})*", name):
-        yield invalid_value("metadata.name", name, SUBDOMAIN_TEXT)
-    if len(name) > 253:
-        yield invalid_value("metadata.name", name, "must be no more than 253 characters")
-    yield from _label_values("metadata.labels", metadata.get("labels"))
-    total = 0
-    for key, value in (metadata.get("annotations") or {}).items():
-        total += len(key) + len(str(value))
-        if not _KEY.fullmatch(key.lower()):
-            yield invalid_value("metadata.annotations", key, "name part must consist of " + _PART)
-    if total > ANNOTATIONS_LIMIT:
-        text = f"Too long: may not be more than {ANNOTATIONS_LIMIT} bytes"
-        yield Fault("FieldValueTooLong", "metadata.annotations", text)
-
-
-_PART = (
-    "alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
-    "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
-    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
-)
-
-
-def _label_values(field: str, found: Mapping[str, Any] | None) -> Faults:
-    for key, value in (found or {}).items():
-        if not _KEY.fullmatch(key):
-            yield invalid_value(field, key, "name part must consist of " + _PART)
-        if len(value) > 63:
-            yield invalid_value(field, value, "must be no more than 63 characters")
-        if not _VALUE.fullmatch(value):
-            yield invalid_value(field, value, VALUE_TEXT)
-
-
-def _pod_spec(spec: Json, path: str) -> Faults:
-    names: set[str] = set()
-    if not spec.get("containers"):
-        yield required(f"{path}.containers")
-    volumes = {volume.get("name") for volume in spec.get("volumes") or ()}
-    for kind in ("initContainers", "containers"):
-        for index, container in enumerate(spec.get(kind) or ()):
-            yield from _container(container, f"{path}.{kind}[{index}]", names, volumes)
-    for name, value in (spec.get("nodeSelector") or {}).items():
-        yield from _label_values(f"{path}.nodeSelector", {name: value})
-
-
-def _container(container: Json, path: str, names: set[str], volumes: set[Any]) -> Faults:
-    name = container.get("name")
-    if not name:
-        yield required(f"{path}.name")
-    elif not re.fullmatch(_LABEL, name) or len(name) > 63:
-        yield invalid_value(f"{path}.name", name, LABEL_TEXT)
-    elif name in names:
-        yield duplicate(f"{path}.name", name)
-    names.add(str(name))
-    if not container.get("image"):
-        yield required(f"{path}.image")
-    policies = ("Always", "IfNotPresent", "Never")
-    if container.get("imagePullPolicy") not in (None, *policies):
-        yield unsupported(f"{path}.imagePullPolicy", container["imagePullPolicy"], policies)
-    for index, port in enumerate(container.get("ports") or ()):
-        yield from _port(port.get("containerPort"), f"{path}.ports[{index}].containerPort")
-    for index, variable in enumerate(container.get("env") or ()):
-        yield from _variable(variable, f"{path}.env[{index}]")
-    for index, mount in enumerate(container.get("volumeMounts") or ()):
-        if mount.get("name") not in volumes:
-            field = f"{path}.volumeMounts[{index}].name"
-            yield Fault("FieldValueNotFound", field, f'Not found: "{mount.get("name")}"')
-    yield from _resources(container.get("resources") or {}, f"{path}.resources")
-    for kind in ("startupProbe", "livenessProbe", "readinessProbe"):
-        probe = container.get(kind)
-        if probe and not any(probe.get(how) for how in ("httpGet", "tcpSocket", "exec", "grpc")):
-            yield required(f"{path}.{kind}", "must specify a handler type")
-        if probe and kind != "readinessProbe" and probe.get("successThreshold", 1) != 1:
-            yield invalid_value(
-                f"{path}.{kind}.successThreshold", probe["successThreshold"], "must be 1"
-            )
-
-
-def _port(port: Any, field: str) -> Faults:
-    if not port:
-        yield required(field)
-    elif not isinstance(port, int) or not 0 < port < 65536:
-        yield invalid_value(field, port, "must be between 1 and 65535, inclusive")
-
-
-def _variable(variable: Json, path: str) -> Faults:
-    name = variable.get("name", "")
-    if not name:
-        yield required(f"{path}.name")
-    elif not all(" " <= c <= "~" and c != "=" for c in name):
-        yield invalid_value(f"{path}.name", name, ENV_TEXT)
-    if variable.get("value") and variable.get("valueFrom"):
-        text = "may not be specified when `value` is not empty"
-        yield invalid_value(f"{path}.valueFrom", "", text)
-
-
-def _resources(found: Json, path: str) -> Faults:
-    amounts: dict[str, dict[str, Any]] = {}
-    for kind in ("limits", "requests"):
-        for name, value in (found.get(kind) or {}).items():
-            field = f"{path}.{kind}[{name}]"
-            amounts.setdefault(kind, {})[name] = quantity(value)
-            if amounts[kind][name] < 0:
-                yield invalid_value(field, value, "must be greater than or equal to 0")
-    for name, wanted in amounts.get("requests", {}).items():
-        most = amounts.get("limits", {}).get(name)
-        if most is not None and wanted > most:
-            limit = found["limits"][name]
-            text = f"must be less than or equal to {name} limit of {limit}"
-            yield invalid_value(f"{path}.requests", found["requests"][name], text)
-
-
 def _pod(thing: Json) -> Faults:
-    yield from _pod_spec(thing.get("spec") or {}, "spec")
+    yield from pod_faults(thing.get("spec") or {}, "spec")
 
 
 def _replicated(thing: Json) -> Faults:
@@ -223,8 +72,8 @@ def _replicated(thing: Json) -> Faults:
         text = "`selector` does not match template `labels`"
         yield invalid_value("spec.template.metadata.labels", found, text)
     labels = at(template, "metadata", "labels", default={})
-    yield from _label_values("spec.template.labels", labels)
-    yield from _pod_spec(template.get("spec") or {}, "spec.template.spec")
+    yield from label_faults("spec.template.labels", labels)
+    yield from pod_faults(template.get("spec") or {}, "spec.template.spec")
     policy = at(template, "spec", "restartPolicy", default="Always")
     if policy != "Always":
         yield unsupported("spec.template.spec.restartPolicy", policy, ["Always"])
@@ -262,7 +111,7 @@ def _service(thing: Json) -> Faults:
         yield required("spec.ports")
     for index, port in enumerate(ports):
         path = f"spec.ports[{index}]"
-        yield from _port(port.get("port"), f"{path}.port")
+        yield from port_faults(port.get("port"), f"{path}.port")
         if len(ports) > 1 and not port.get("name"):
             yield required(f"{path}.name")
 

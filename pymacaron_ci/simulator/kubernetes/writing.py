@@ -7,13 +7,13 @@ import random
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from pymacaron_ci.simulator.kubernetes import ownership, rules
 from pymacaron_ci.simulator.kubernetes.admission import Admission
 from pymacaron_ci.simulator.kubernetes.defaults import fill_in
-from pymacaron_ci.simulator.kubernetes.objects import Json, at, terminating, timestamp
+from pymacaron_ci.simulator.kubernetes.deleting import delete
+from pymacaron_ci.simulator.kubernetes.objects import Json, at, timestamp
 from pymacaron_ci.simulator.kubernetes.patches import (
     APPLY_PATCH,
     JSON_PATCH,
@@ -27,13 +27,19 @@ from pymacaron_ci.simulator.kubernetes.patches import (
 from pymacaron_ci.simulator.kubernetes.resources import (
     NAMESPACES,
     NODES,
-    PODS,
     SERVICES,
     Resource,
 )
 from pymacaron_ci.simulator.kubernetes.schema import Node
+from pymacaron_ci.simulator.kubernetes.sent import (
+    SERVERS,
+    continued,
+    identified,
+    may_end,
+    respecified,
+    same,
+)
 from pymacaron_ci.simulator.kubernetes.statuses import (
-    KubeError,
     already_exists,
     bad_request,
     invalid,
@@ -46,9 +52,6 @@ from pymacaron_ci.simulator.kubernetes.store import Store
 from pymacaron_ci.simulator.kubernetes.strict import WARN, check_applied, checked
 
 LETTERS = "bcdfghjklmnpqrstvwxz2456789"
-# what only the server writes
-SERVERS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
-FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 # objects with a status whose changes aren't counted
 UNCOUNTED = (NAMESPACES, NODES, SERVICES)
 
@@ -98,7 +101,7 @@ class Writer:
         options: Options,
     ) -> Written:
         thing, warnings = checked(
-            resource, _identified(resource, namespace, body), options.validation
+            resource, identified(resource, namespace, body), options.validation
         )
         with self.store.lock:
             thing = self._begun(resource, thing)
@@ -147,18 +150,18 @@ class Writer:
                 wrong += rules.changes(resource, former, thing)
             if wrong:
                 raise invalid(resource, name, wrong)
-            if former and "generation" in former["metadata"] and _respecified(former, thing):
+            if former and "generation" in former["metadata"] and respecified(former, thing):
                 thing["metadata"]["generation"] = former["metadata"]["generation"] + 1
         node = Node.of(resource)
         if by is not None:
             thing = by(thing)
         else:
             thing = ownership.updated(former, thing, node, options.manager, subresource)
-        if former and _same(former, thing):
+        if former and same(former, thing):
             return former
         if options.dry_run:
             return thing
-        if _may_end(resource, thing):
+        if may_end(resource, thing):
             self.store.remove(resource, thing["metadata"].get("namespace", ""), name)
             return thing
         return self.store.put(resource, thing)
@@ -173,7 +176,7 @@ class Writer:
         subresource: str = "",
     ) -> Written:
         thing, warnings = checked(
-            resource, _identified(resource, namespace, body), options.validation
+            resource, identified(resource, namespace, body), options.validation
         )
         if thing["metadata"].get("name") != name:
             raise bad_request(
@@ -182,7 +185,7 @@ class Writer:
             )
         with self.store.lock:
             former = self.get(resource, namespace, name)
-            thing = _continued(resource, former, thing, subresource)
+            thing = continued(resource, former, thing, subresource)
             kept = self._kept(resource, former, thing, options, subresource, warnings)
             return Written(kept, False, warnings)
 
@@ -222,7 +225,7 @@ class Writer:
         options: Options,
         subresource: str,
     ) -> Written:
-        config = _identified(resource, namespace, config)
+        config = identified(resource, namespace, config)
         if at(config, "metadata", "managedFields"):
             raise bad_request("metadata.managedFields must be nil")
         config["metadata"].setdefault("name", name)
@@ -254,7 +257,7 @@ class Writer:
             if live is None:
                 thing = self._begun(resource, thing)
             else:
-                thing = _continued(resource, live, thing, subresource)
+                thing = continued(resource, live, thing, subresource)
 
             def by(written: Json) -> Json:
                 metadata = {**written["metadata"], "managedFields": entries}
@@ -288,149 +291,4 @@ class Writer:
     def delete(self, resource: Resource, namespace: str, name: str, options: Json) -> Json:
         """Gives the object, where it still has to end, else a Status."""
         with self.store.lock:
-            former = self.get(resource, namespace, name)
-            self._check_preconditions(resource, former, options.get("preconditions") or {})
-            done: Json = {
-                "kind": "Status",
-                "apiVersion": "v1",
-                "metadata": {},
-                "status": "Success",
-                "details": {
-                    "name": name,
-                    **({"group": resource.group} if resource.group else {}),
-                    "kind": resource.plural,
-                    "uid": former["metadata"]["uid"],
-                },
-            }
-            grace = self._grace(resource, former, options)
-            if options.get("dryRun"):
-                return former if grace else done
-            finalizers = list(former["metadata"].get("finalizers") or ())
-            policy = options.get("propagationPolicy")
-            if policy in ("Foreground", "Orphan"):
-                finalizers.append(FOREGROUND if policy == "Foreground" else ORPHAN)
-            if resource is NAMESPACES or finalizers or grace:
-                return self._marked(resource, former, grace, sorted(set(finalizers)))
-            self.store.remove(resource, namespace, name)
-            return done
-
-    def _marked(self, resource: Resource, former: Json, grace: int, finalizers: list[str]) -> Json:
-        metadata = {**former["metadata"]}
-        if finalizers:
-            metadata["finalizers"] = finalizers
-        end = datetime.now(timezone.utc) + timedelta(seconds=grace)
-        earlier = metadata.get("deletionTimestamp")
-        if earlier is None or (grace < metadata.get("deletionGracePeriodSeconds", 0)):
-            metadata["deletionTimestamp"] = timestamp(end)
-            metadata["deletionGracePeriodSeconds"] = grace
-            if "generation" in metadata:
-                metadata["generation"] += 1
-        thing = {**former, "metadata": metadata}
-        if resource is NAMESPACES:
-            thing["status"] = {**(former.get("status") or {}), "phase": "Terminating"}
-        return former if thing == former else self.store.put(resource, thing)
-
-    @staticmethod
-    def _grace(resource: Resource, former: Json, options: Json) -> int:
-        if resource is not PODS or not at(former, "spec", "nodeName"):
-            return 0
-        own = at(former, "spec", "terminationGracePeriodSeconds", default=30)
-        wanted = options.get("gracePeriodSeconds")
-        return int(own if wanted is None else wanted)
-
-    @staticmethod
-    def _check_preconditions(resource: Resource, former: Json, wanted: Json) -> None:
-        for name, field_ in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
-            has = former["metadata"][name]
-            if wanted.get(name) not in (None, has):
-                why = (
-                    f"Precondition failed: {field_} in precondition: {wanted[name]}, {field_} in "
-                    f"object meta: {has}"
-                )
-                raise stale(resource, former["metadata"]["name"], why)
-
-
-def _identified(resource: Resource, namespace: str, body: Any) -> Json:
-    """A copy of what a client sent, with kind and namespace. Raises 400 where they don't fit."""
-    if not isinstance(body, dict):
-        raise bad_request("couldn't get version/kind; json parse error: the body is no object")
-    thing = copy.deepcopy(body)
-    found = (thing.get("apiVersion") or resource.api_version, thing.get("kind") or resource.kind)
-    if found != (resource.api_version, resource.kind):
-        group, _, version = found[0].rpartition("/")
-        raise bad_request(
-            f'{resource.kind} in version "{resource.version}" cannot be handled as a '
-            f'{resource.kind}: no kind "{found[1]}" is registered for version '
-            f'"{f"{group}/" if group else ""}{version}"'
-        )
-    thing["apiVersion"], thing["kind"] = found
-    metadata = thing.setdefault("metadata", {})
-    if not isinstance(metadata, dict):
-        raise bad_request("metadata must be an object")
-    if resource.namespaced and metadata.setdefault("namespace", namespace) != namespace:
-        raise bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request"
-        )
-    return thing
-
-
-def _continued(resource: Resource, former: Json, thing: Json, subresource: str) -> Json:
-    """What an update makes of the former object. Raises 409 for an older version."""
-    old, new = former["metadata"], thing["metadata"]
-    version = new.get("resourceVersion")
-    if version not in (None, "", old["resourceVersion"]):
-        raise stale(resource, old["name"])
-    if new.get("uid") not in (None, old["uid"]):
-        why = (
-            f"Precondition failed: UID in precondition: {new['uid']}, UID in object meta: "
-            f"{old['uid']}"
-        )
-        raise stale(resource, old["name"], why)
-    if subresource:
-        part = "status" if subresource == "status" else "spec"
-        return {**former, **({part: thing[part]} if part in thing else {})}
-    kept = {name: old[name] for name in (*SERVERS, "generation") if name in old}
-    fields = new.get("managedFields")
-    if fields is None or fields:
-        kept["managedFields"] = old.get("managedFields", [])
-    metadata = {**{k: v for k, v in new.items() if k not in SERVERS}, **kept}
-    metadata["resourceVersion"] = old["resourceVersion"]
-    found = {**thing, "metadata": metadata}
-    if resource.has_status or (resource.custom and "status" in former):
-        found.pop("status", None)
-        if "status" in former:
-            found["status"] = former["status"]
-    return found
-
-
-def _may_end(resource: Resource, thing: Json) -> bool:
-    """Nothing holds up its deletion any more; pods and namespaces have somebody who ends them."""
-    held = resource in (PODS, NAMESPACES) or thing["metadata"].get("finalizers")
-    return terminating(thing) and not held
-
-
-def _respecified(former: Json, thing: Json) -> bool:
-    return {k: v for k, v in former.items() if k not in ("metadata", "status")} != {
-        k: v for k, v in thing.items() if k not in ("metadata", "status")
-    }
-
-
-def _same(former: Json, thing: Json) -> bool:
-    """But for when its fields were last written."""
-
-    def timeless(found: Json) -> Json:
-        fields = [
-            {k: v for k, v in entry.items() if k != "time"}
-            for entry in at(found, "metadata", "managedFields", default=[])
-        ]
-        return {**found, "metadata": {**found["metadata"], "managedFields": fields}}
-
-    return timeless(former) == timeless(thing)
-
-
-def must_name_manager(manager: str) -> None:
-    if not manager:
-        text = "fieldManager: Required value: is required for apply patch"
-        raise KubeError(
-            422, "Invalid", f'PatchOptions.meta.k8s.io "" is invalid: {text}', details={}
-        )
+            return delete(self.store, resource, self.get(resource, namespace, name), options)

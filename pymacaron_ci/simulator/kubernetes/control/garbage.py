@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pymacaron_ci.simulator.kubernetes.deleting import FOREGROUND, ORPHAN
 from pymacaron_ci.simulator.kubernetes.objects import Json, terminating
 from pymacaron_ci.simulator.kubernetes.resources import (
     CONFIG_MAPS,
@@ -13,7 +14,7 @@ from pymacaron_ci.simulator.kubernetes.resources import (
     SERVICE_ACCOUNTS,
     Resource,
 )
-from pymacaron_ci.simulator.kubernetes.writing import FOREGROUND, ORPHAN, Options, Writer
+from pymacaron_ci.simulator.kubernetes.writing import Options, Writer
 
 INITIAL = ("default", "kube-node-lease", "kube-public", "kube-system")
 OPTIONS = Options(manager="kube-controller-manager")

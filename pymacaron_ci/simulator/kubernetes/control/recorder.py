@@ -19,12 +19,12 @@ class Recorder:
         self._store = store
 
     def normal(self, about: Json, reason: str, message: str, source: str, field: str = "") -> None:
-        self._add(NORMAL, about, reason, message, source, field)
+        self.add(NORMAL, about, reason, message, source, field)
 
     def warning(self, about: Json, reason: str, message: str, source: str, field: str = "") -> None:
-        self._add(WARNING, about, reason, message, source, field)
+        self.add(WARNING, about, reason, message, source, field)
 
-    def _add(
+    def add(
         self, kind: str, about: Json, reason: str, message: str, source: str, field: str
     ) -> None:
         metadata = about["metadata"]

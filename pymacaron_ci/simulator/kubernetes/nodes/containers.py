@@ -4,34 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from pymacaron_ci.simulator.instances import (
-    ImageNotFound,
-    Instance,
-    InstanceError,
-    Limits,
-    Runner,
-)
+from pymacaron_ci.simulator.instances import Instance
 from pymacaron_ci.simulator.kubernetes.control.endpoints import pod_port
-from pymacaron_ci.simulator.kubernetes.nodes.environment import (
-    ConfigError,
-    environment,
-    expanded,
-)
-from pymacaron_ci.simulator.kubernetes.nodes.probes import Probe
-from pymacaron_ci.simulator.kubernetes.objects import Json, at, quantity, timestamp
-from pymacaron_ci.simulator.kubernetes.store import Store
+from pymacaron_ci.simulator.kubernetes.nodes.probes import Probes
+from pymacaron_ci.simulator.kubernetes.nodes.starting import NOT_PULLED, NotStarted, Starter
+from pymacaron_ci.simulator.kubernetes.objects import Json, at, timestamp
 
-IMAGE = re.compile(
-    r"([\w.-]+(:\d+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
-    r"(:\w[\w.-]{0,127})?(@sha256:[0-9a-f]{64})?"
-)
-KINDS = ("startup", "liveness", "readiness")
+# how long a failed pull is told before the wait for the next one, and how often a container that
+# lacks its configuration is tried: in seconds
+PULL_TOLD, CONFIG_RETRY = 0.5, 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +26,9 @@ class Patience:
     backoff: float = 10.0
     longest: float = 300.0
     look: float = 0.1
+
+    def after(self, failures: int) -> float:
+        return min(self.backoff * 2.0**failures, self.longest)
 
 
 class Tell(Protocol):
@@ -57,32 +45,31 @@ def duration(seconds: float) -> str:
 
 
 class Container:
-    """`look` is called again and again by its pod's own thread."""
+    """`look` is called again and again by its pod's own thread. `state` and `last` are a
+    container's status.
+    """
 
     def __init__(
         self,
-        *,
-        store: Store,
-        runner: Runner,
+        starter: Starter,
         patience: Patience,
+        *,
         pod: Json,
         spec: Json,
         tell: Tell,
         restarts: int = 0,
     ) -> None:
-        self._store, self._runner, self._patience = store, runner, patience
+        self._starter, self._patience = starter, patience
         self._pod, self.spec, self.tell = pod, spec, tell
         self.restarts = restarts
         self.instance: Instance | None = None
         self.state: Json = {"waiting": {"reason": "ContainerCreating"}}
-        self._last: Json = {}
+        self.last: Json = {}
+        self._ended: Json = {}
         self._failures = 0
-        self._not_before = 0.0
-        self._since = 0.0
-        self._started_at = ""
-        self._probes: dict[str, Probe] = {}
-        self._waits: tuple[str, str] | None = None
-        self._settling = 0.7 if runner.kind == "container" else 0.1
+        self._since = self._not_before = 0.0
+        self._started_at = self._image_id = ""
+        self._probes = self._new_probes({})
 
     @property
     def name(self) -> str:
@@ -99,14 +86,11 @@ class Container:
 
     @property
     def started(self) -> bool:
-        return self.running and ("startup" not in self._probes or self._passed("startup"))
+        return self.running and self._probes.started
 
     @property
     def ready(self) -> bool:
-        return self.started and ("readiness" not in self._probes or self._passed("readiness"))
-
-    def _passed(self, kind: str) -> bool:
-        return self._probes[kind].passed is True
+        return self.running and self._probes.ready
 
     # --- ports
 
@@ -125,179 +109,117 @@ class Container:
     def url(self, port: int | str) -> str | None:
         """Where a port of the container really is; None for one that nothing listens on."""
         instance = self.instance
-        number = pod_port(self._pod, port)
-        return instance.url if instance is not None and number == self.port else None
+        return instance.url if instance is not None and self._number(port) == self.port else None
 
     # --- life
 
     def look(self) -> None:
+        """Takes the next step, where one is due."""
         now = time.monotonic()
         if self.instance is None:
-            if self._waits and now >= self._since + 0.5:
-                self._show_back_off(*self._waits)
+            if at(self.state, "waiting", "reason") == NOT_PULLED and now >= self._since + PULL_TOLD:
+                self._show_back_off()
             if now >= self._not_before:
                 self._start()
             return
         status = self.instance.exit_status()
         if status is not None:
-            self._ended(status, "OOMKilled" if status == 137 and self._killed_for_memory() else "")
+            self._end(self.instance, status)
             return
-        self._probe(now)
+        for probe in self._probes.failed_now(now):
+            self.tell("Warning", "Unhealthy", f"{probe.kind} probe failed: {probe.message}")
+        kind = self._probes.fatal
+        if kind:
+            text = f"Container {self.name} failed {kind.lower()} probe, will be restarted"
+            self.tell("Normal", "Killing", text)
+            self.stop(float(self._pod["spec"].get("terminationGracePeriodSeconds", 30)))
+            status = self.instance.exit_status()
+            self._end(self.instance, 137 if status is None else status)
 
     def _start(self) -> None:
-        image = str(self.spec["image"])
-        if not IMAGE.fullmatch(image):
-            self._wait(
-                "InvalidImageName",
-                f'Failed to apply default image tag "{image}": couldn\'t parse image name '
-                f'"{image}": invalid reference format',
-            )
-            self.tell("Warning", "InspectFailed", self.state["waiting"]["message"])
-            return
-        try:
-            values = environment(self._store, self._pod, self.spec)
-        except ConfigError as error:
-            self._wait("CreateContainerConfigError", str(error), pause=1.0)
-            self.tell("Warning", "Failed", f"Error: {error}")
-            return
+        image, number = str(self.spec["image"]), self.restarts + bool(self._ended)
         self.tell("Normal", "Pulling", f'Pulling image "{image}"')
-        limits = at(self.spec, "resources", "limits", default={})
-        command = (*(self.spec.get("command") or ()), *(self.spec.get("args") or ()))
         begun = time.monotonic()
-        try:
-            instance = self._runner.start(
-                image,
-                values,
-                name=self.log_name(self.restarts),
-                limits=Limits(
-                    port=self.port,
-                    memory=int(quantity(limits["memory"])) if "memory" in limits else None,
-                    cpu=float(quantity(limits["cpu"])) if "cpu" in limits else None,
-                ),
-                command=tuple(expanded(word, values) for word in command),
-            )
-        except ImageNotFound:
-            self._not_pulled(image)
-        except InstanceError as error:
-            self._wait("CreateContainerError", str(error))
-            self.tell("Warning", "Failed", f"Error: {error}")
-        else:
-            took = time.monotonic() - begun
-            self._begun(instance, image, took)
-
-    def _begun(self, instance: Instance, image: str, took: float) -> None:
-        text = f'Successfully pulled image "{image}" in {took * 1000:.0f}ms'
-        self.tell("Normal", "Pulled", f"{text} ({took * 1000:.0f}ms including waiting).")
+        started = self._starter.start(self._pod, self.spec, self.log_name(number), self.port)
+        if isinstance(started, NotStarted):
+            self._wait(started)
+            return
+        took = f"{(time.monotonic() - begun) * 1000:.0f}ms"
+        text = f'Successfully pulled image "{image}" in {took} ({took} including waiting).'
+        self.tell("Normal", "Pulled", text)
         self.tell("Normal", "Created", f"Created container: {self.name}")
         self.tell("Normal", "Started", f"Started container {self.name}")
-        self._waits = None
-        self._started_at = timestamp()
-        self._since = time.monotonic()
+        self._image_id = self._starter.image_id(image)
+        self._started_at, self._since = timestamp(), time.monotonic()
+        if self._ended:
+            self.restarts, self.last, self._ended = number, self._ended, {}
         self.state = {"running": {"startedAt": self._started_at}}
+        self._probes = self._new_probes(self.spec)
+        self.instance = started
+
+    def _new_probes(self, spec: Json) -> Probes:
         address = at(self._pod, "status", "podIP", default="127.0.0.1")
-        self._probes = {
-            kind: Probe(
-                kind, self.spec[f"{kind}Probe"], self.url, self._number, address, self._settling
-            )
-            for kind in KINDS
-            if self.spec.get(f"{kind}Probe")
-        }
-        self.instance = instance
+        return Probes(spec, self.url, self._number, address, self._starter.settling)
 
-    def _wait(self, reason: str, message: str, pause: float | None = None) -> None:
-        self.state = {"waiting": {"reason": reason, "message": message}}
-        now = time.monotonic()
-        if pause is None:
-            pause = self._back_off()
+    def _wait(self, why: NotStarted) -> None:
+        self.state = {"waiting": {"reason": why.reason, "message": why.message}}
+        self._since = time.monotonic()
+        if why.reason == "CreateContainerConfigError":
+            self._not_before = self._since + CONFIG_RETRY
+        else:
+            self._not_before = self._since + self._patience.after(self._failures)
             self._failures += 1
-        self._since, self._not_before = now, now + pause
+        if why.reason == NOT_PULLED:
+            text = f'Failed to pull image "{self.spec["image"]}": {why.message}'
+            self.tell("Warning", "Failed", text)
+            self.tell("Warning", "Failed", f"Error: {NOT_PULLED}")
+        else:
+            text = why.message if why.event != "Failed" else f"Error: {why.message}"
+            self.tell("Warning", why.event, text)
 
-    def _back_off(self) -> float:
-        return min(self._patience.backoff * 2.0**self._failures, self._patience.longest)
-
-    def _not_pulled(self, image: str) -> None:
-        why = (
-            f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": '
-            f"{image}: not found"
-        )
-        text = f"rpc error: code = NotFound desc = {why}"
-        self._wait("ErrImagePull", text)
-        self.tell("Warning", "Failed", f'Failed to pull image "{image}": {text}')
-        self.tell("Warning", "Failed", "Error: ErrImagePull")
-        self._waits = ("ImagePullBackOff", f'Back-off pulling image "{image}"')
-
-    def _show_back_off(self, reason: str, message: str) -> None:
+    def _show_back_off(self) -> None:
         """A while after a failed pull the kubelet tells that it waits before it tries again."""
-        self._waits = None
-        before = at(self.state, "waiting", "message", default="")
-        self.state = {
-            "waiting": {"reason": reason, "message": f"{message}: ErrImagePull: {before}"}
-        }
-        self.tell("Normal", "BackOff", message)
-        self.tell("Warning", "Failed", f"Error: {reason}")
+        text = f'Back-off pulling image "{self.spec["image"]}"'
+        message = f"{text}: {NOT_PULLED}: {self.state['waiting']['message']}"
+        self.state = {"waiting": {"reason": "ImagePullBackOff", "message": message}}
+        self.tell("Normal", "BackOff", text)
+        self.tell("Warning", "Failed", "Error: ImagePullBackOff")
 
-    def _killed_for_memory(self) -> bool:
-        lines = self.instance.logs(5) if self.instance else ()
-        return any(line.text.startswith("Memory limit of") for line in lines)
-
-    def _ended(self, status: int, reason: str = "") -> None:
-        """Its instance has ended: it is started again, the first time at once, then ever later."""
-        assert self.instance is not None  # noqa: S101 - only called with one
+    def _end(self, instance: Instance, status: int) -> None:
+        """It is started again, the first time at once, then ever later."""
         code = status if status >= 0 else 128 - status
+        reason = "Completed" if code == 0 else "Error"
         ended = {
             "exitCode": code,
-            "reason": reason or ("Completed" if code == 0 else "Error"),
+            "reason": "OOMKilled" if code == 137 and _killed_for_memory(instance) else reason,
             "startedAt": self._started_at,
             "finishedAt": timestamp(),
             "containerID": self.container_id,
         }
-        self.instance.stop(0)
-        self.instance, self._probes = None, {}
-        self._last = {"terminated": ended}
+        instance.stop(0)
+        self.instance, self._probes = None, self._new_probes({})
+        self._ended = self.state = {"terminated": ended}
         now = time.monotonic()
         policy = self._pod["spec"].get("restartPolicy", "Always")
         if policy == "Never" or (policy == "OnFailure" and code == 0):
-            self.state, self._not_before = {"terminated": ended}, math.inf
+            self._not_before = math.inf
             return
         if now - self._since > self._patience.longest * 2:
             self._failures = 0  # it ran well for long
-        first = self._failures == 0
-        pause = (
-            0.0
-            if first
-            else min(self._patience.backoff * 2.0 ** (self._failures - 1), self._patience.longest)
-        )
+        pause = self._patience.after(self._failures - 1) if self._failures else 0.0
         self._failures += 1
-        self.restarts += 1
         self._not_before = now + pause
-        if first:
-            self.state = {"terminated": ended}
-            return
+        if pause:
+            self._show_crash_loop(pause)
+
+    def _show_crash_loop(self, pause: float) -> None:
         metadata = self._pod["metadata"]
         place = f"{metadata['name']}_{metadata['namespace']}({metadata['uid']})"
         message = f"back-off {duration(pause)} restarting failed container={self.name} pod={place}"
         self.state = {"waiting": {"reason": "CrashLoopBackOff", "message": message}}
+        self.last = self._ended
         text = f"Back-off restarting failed container {self.name} in pod {place}"
         self.tell("Warning", "BackOff", text)
-
-    def _probe(self, now: float) -> None:
-        for kind, probe in self._probes.items():
-            if kind != "startup" and not self.started:
-                continue
-            if kind == "startup" and probe.passed:
-                continue
-            if not probe.due(now):
-                continue
-            if probe.attempt():
-                text = f"{kind.capitalize()} probe failed: {probe.message}"
-                self.tell("Warning", "Unhealthy", text)
-            if probe.passed is False and kind != "readiness":
-                text = f"Container {self.name} failed {kind} probe, will be restarted"
-                self.tell("Normal", "Killing", text)
-                self.stop(float(self._pod["spec"].get("terminationGracePeriodSeconds", 30)))
-                status = self.instance.exit_status() if self.instance else None
-                self._ended(status if status is not None else 137)
-                return
 
     def stop(self, grace: float) -> None:
         if self.instance is not None:
@@ -306,22 +228,34 @@ class Container:
     # --- what is told of it
 
     @property
+    def previous(self) -> int | None:
+        """The number of the start that ended last, of those that the status calls its last."""
+        if not self.last:
+            return None
+        return self.restarts if "waiting" in self.state else self.restarts - 1
+
+    @property
     def container_id(self) -> str:
         name = self.log_name(self.restarts)
         return f"containerd://{hashlib.sha256(name.encode()).hexdigest()}"
 
-    def status(self, digest: Callable[[str], str]) -> Json:
-        """Its part of the pod's status. `digest` gives an image's full name."""
+    @property
+    def status(self) -> Json:
+        """Its part of the pod's status."""
         found: Json = {
             "name": self.name,
             "state": self.state,
-            "lastState": self._last,
+            "lastState": self.last,
             "ready": self.ready,
             "restartCount": self.restarts,
             "image": self.spec["image"],
-            "imageID": digest(self.spec["image"]) if self.running else "",
+            "imageID": self._image_id,
             "started": self.started,
         }
-        if self.running:
+        if self.running or self._ended:
             found["containerID"] = self.container_id
         return found
+
+
+def _killed_for_memory(instance: Instance) -> bool:
+    return any(line.text.startswith("Memory limit of") for line in instance.logs(5))

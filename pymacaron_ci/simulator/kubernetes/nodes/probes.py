@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -13,6 +13,7 @@ from pymacaron_ci.simulator.kubernetes.objects import Json
 
 # how often one that waits to pass is tried: its failures count once in a period
 EAGER = 0.2
+STARTUP, LIVENESS, READINESS = "Startup", "Liveness", "Readiness"
 
 
 @dataclass
@@ -60,7 +61,7 @@ class Probe:
             return False
         self.successes = 0
         self.message = problem
-        waits = self.passed is not True and self.kind != "liveness"
+        waits = self.passed is not True and self.kind != LIVENESS
         self.next_try = now + (min(period, EAGER) if waits else period)
         if not counts:
             return False
@@ -106,3 +107,45 @@ class Probe:
         if 200 <= answer.status < 400:
             return None
         return f"HTTP probe failed with statuscode: {answer.status}"
+
+
+class Probes:
+    """A container's three, the others after the startup probe has passed."""
+
+    def __init__(
+        self,
+        spec: Json,
+        target: Callable[[int | str], str | None],
+        number: Callable[[int | str], int | str],
+        address: str,
+        settling: float,
+    ) -> None:
+        self._all = {
+            kind: Probe(kind, spec[f"{kind.lower()}Probe"], target, number, address, settling)
+            for kind in (STARTUP, LIVENESS, READINESS)
+            if spec.get(f"{kind.lower()}Probe")
+        }
+
+    def _passed(self, kind: str) -> bool:
+        return kind not in self._all or self._all[kind].passed is True
+
+    @property
+    def started(self) -> bool:
+        return self._passed(STARTUP)
+
+    @property
+    def ready(self) -> bool:
+        return self.started and self._passed(READINESS)
+
+    @property
+    def fatal(self) -> str:
+        """The kind of a probe for whose failure the container is to be started again; or ""."""
+        failed = (kind for kind in (STARTUP, LIVENESS) if kind in self._all)
+        return next((kind for kind in failed if self._all[kind].passed is False), "")
+
+    def failed_now(self, now: float) -> Iterator[Probe]:
+        """Tries those that are due; gives those whose failure counts."""
+        for kind, probe in self._all.items():
+            waits = self.started if kind == STARTUP else not self.started
+            if not waits and probe.due(now) and probe.attempt():
+                yield probe

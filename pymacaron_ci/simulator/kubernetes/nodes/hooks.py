@@ -1,0 +1,44 @@
+"""preStop: what a container does, or waits for, before it is told to end."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
+
+from pymacaron_ci.simulator.kubernetes.nodes.containers import Container
+from pymacaron_ci.simulator.kubernetes.objects import Json, at
+
+
+def before_stop(container: Container, grace: float, wait: Callable[[float], object]) -> None:
+    """For at most `grace` seconds."""
+    action = at(container.spec, "lifecycle", "preStop", default={})
+    seconds = float(at(action, "sleep", "seconds", default=0))
+    wait(min(seconds or _slept(at(action, "exec", "command", default=[])), grace))
+    if "httpGet" in action:
+        _call(container, action["httpGet"], grace)
+
+
+def _slept(command: Sequence[str]) -> float:
+    """The seconds of `sleep 5`, or of a shell told to; other commands can't be run here."""
+    words = " ".join(command).split()
+    for word, following in itertools.pairwise(words):
+        if word.rpartition("/")[2] == "sleep" and following.replace(".", "", 1).isdigit():
+            return float(following)
+    return 0.0
+
+
+def _call(container: Container, action: Json, timeout: float) -> None:
+    where = container.url(action["port"])
+    if where is None:
+        return
+    parts = urlsplit(where)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
+    try:
+        connection.request("GET", action.get("path") or "/")
+        connection.getresponse().read()
+    except (OSError, http.client.HTTPException) as error:
+        container.tell("Warning", "FailedPreStopHook", f"PreStopHook failed: {error}")
+    finally:
+        connection.close()

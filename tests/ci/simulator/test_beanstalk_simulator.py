@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from botocore.exceptions import ClientError
 
 from pymacaron_ci.simulator.beanstalk.names import LoopbackNames, set_account
@@ -102,6 +103,17 @@ def test_an_environment_goes_from_launching_to_ready_and_is_well(eb: Eb) -> None
     assert (health["HealthStatus"], health["Color"], health["Status"]) == ("Ok", "Green", "Ready")
     assert eb.messages("app-live")[0] == "Successfully launched environment: app-live"
     assert eb.messages("app-live")[-1] == "createEnvironment is starting."
+
+
+def test_environments_are_listed_for_people(
+    world: tuple[Eb, BeanstalkServer, FakeRunner],
+) -> None:
+    eb, server, _ = world
+    eb.create("app-live")
+    eb.wait("app-live")
+    (found,) = server.services()
+    assert (found["name"], found["revision"], found["instances"]) == ("app-live", "v1", 1)
+    assert requests.get(f"{found['url']}/ping", timeout=5).ok
 
 
 @pytest.mark.parametrize(

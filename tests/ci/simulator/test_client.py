@@ -18,6 +18,7 @@ import requests
 from pymacaron_ci.errors import Failure
 from pymacaron_ci.simulator import client
 from pymacaron_ci.simulator.endpoints import Endpoints
+from tests.ci.simulator import kubernetes_world
 from tests.ci.simulator.images import push
 from tests.ci.simulator.test_processes import until
 
@@ -88,6 +89,31 @@ def test_a_killed_simulator_comes_back_with_its_services_at_their_urls(state: Pa
     assert start(state) == endpoints
     assert pid(state) != killed
     assert release_at(url) == "r1"
+
+
+def test_the_pods_of_a_cluster_are_listed_and_come_back(state: Path) -> None:
+    def listed() -> list[tuple[str, str | None, int]]:
+        status = client.status(state)
+        assert status is not None
+        return [(s.name, release_at(f"{s.url}/version"), s.instances) for s in status.services]
+
+    endpoints = client.start(state, engine=False, clouds=("kubernetes",))
+    things = [
+        kubernetes_world.namespace(),
+        kubernetes_world.service(),
+        kubernetes_world.ingress(),
+        kubernetes_world.deployment(push(endpoints.registry)),
+    ]
+    base = f"{endpoints.others['kubernetes']}/clusters/p/europe-west1/main"
+    for thing in things:
+        url = f"{base}{kubernetes_world.World.path(thing)}?fieldManager=test"
+        headers = kubernetes_world.APPLY
+        assert requests.patch(url, json.dumps(thing), headers=headers, timeout=10).ok
+    until(lambda: listed() == [("main/shop/web", "r1", 1)])
+    os.kill(pid(state), signal.SIGKILL)
+    until(lambda: client.status(state) is None)
+    assert start(state) == endpoints
+    until(lambda: listed() == [("main/shop/web", "r1", 1)])
 
 
 def test_a_stopped_simulator_leaves_nothing_running_and_keeps_its_state(state: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from pymacaron_ci.simulator.instances import (
 from pymacaron_ci.simulator.registry import Registry
 from pymacaron_ci.simulator.simulation import Simulation
 from pymacaron_ci.waiting import SystemClock
+from tests.ci.simulator import kubernetes_world
 from tests.ci.simulator.images import SERVER
 from tests.ci.simulator.images import push as push_without_base
 from tests.ci.simulator.test_processes import until
@@ -170,17 +172,43 @@ def test_a_missing_image_and_a_missing_engine_are_told(bench: Bench) -> None:
         EngineRunner(bench.folder, bench.images, {"DOCKER_HOST": "unix:///nowhere.sock"})
 
 
-def test_a_service_is_deployed_and_replaced_in_containers(
-    engine: Any, tmp_path: Path, shelf: Shelf
-) -> None:
-    (tmp_path / "state").mkdir(mode=0o700)
-    (tmp_path / "state" / "registry").symlink_to(shelf.folder)
+@contextlib.contextmanager
+def simulated(folder: Path, shelf: Shelf) -> Iterator[Simulation]:
+    """All clouds, with the image of the shelf."""
+    (folder / "state").mkdir(mode=0o700)
+    (folder / "state" / "registry").symlink_to(shelf.folder)
     with Simulation(
-        tmp_path / "state",
+        folder / "state",
         environ=dict(os.environ),
         make_runner=EngineRunner,
         timing=Timing(latency=0, startup=8),
     ) as simulation:
+        yield simulation
+
+
+def test_the_pods_of_a_cluster_are_containers(engine: Any, tmp_path: Path, shelf: Shelf) -> None:
+    with simulated(tmp_path, shelf) as simulation:
+        simulation.clouds.open("kubernetes")
+        image = shelf.image.replace(shelf.images.host, simulation.endpoints.registry)
+        base = f"{simulation.clouds.urls['kubernetes']}/clusters/p/europe-west1/main"
+        wanted = kubernetes_world.deployment(image)
+        for thing in (kubernetes_world.namespace(), kubernetes_world.service(), wanted):
+            url = f"{base}{kubernetes_world.World.path(thing)}?fieldManager=test"
+            headers = kubernetes_world.APPLY
+            assert requests.patch(url, json.dumps(thing), headers=headers, timeout=10).ok
+        url = f"{base}/api/v1/namespaces/shop/services/web:http/proxy/version"
+        until(lambda: requests.get(url, timeout=10).ok, 60)
+        assert requests.get(url, timeout=10).json()["release"] == "r1"
+        folder = (tmp_path / "state" / "instances").resolve()
+        filters = {"label": f"{LABEL}={folder}"}
+        assert len(engine.containers.list(filters=filters)) == 1
+    forget(engine, image)
+
+
+def test_a_service_is_deployed_and_replaced_in_containers(
+    engine: Any, tmp_path: Path, shelf: Shelf
+) -> None:
+    with simulated(tmp_path, shelf) as simulation:
         google = World(simulation)
         google.image = shelf.image.replace(shelf.images.host, simulation.endpoints.registry)
         google.create(body=google.candidate("r1"))

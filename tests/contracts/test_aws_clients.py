@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 
 from pymacaron_ci import installer
 from pymacaron_ci.errors import BuildError
+from pymacaron_ci.simulator.beanstalk.logs import CONTAINER
 from tests.ci.simulator.beanstalk_world import beanstalk
 from tests.ci.targets.beanstalk_deploys import LIVE, Deploys, release
 
@@ -92,7 +94,8 @@ def clients(python: Path, tmp_path: Path) -> Iterator[Clients]:
 
 
 def test_awscli_and_the_target_agree_on_what_is_live(clients: Clients) -> None:
-    clients.aws("wait", "environment-exists", "--environment-names", f"hello-{release(2).id}")
+    for waited in ("environment-exists", "environment-updated"):
+        clients.aws("wait", waited, "--environment-names", f"hello-{release(2).id}")
     found = json.loads(clients.aws("describe-environments", "--no-include-deleted"))
     names = {e["CNAME"]: e["EnvironmentName"] for e in found["Environments"]}
     assert names[LIVE] == f"hello-{release(2).id}"
@@ -109,6 +112,15 @@ def test_eb_tells_the_same(clients: Clients) -> None:
     assert "Health: Green" in status
     assert "Successfully launched environment" in clients.eb("events")
     assert f"PYM_RELEASE = {release(2).id}" in clients.eb("printenv")
+
+
+def test_eb_shows_health_and_logs(clients: Clients) -> None:
+    health = clients.eb("health")
+    assert re.search(rf"hello-{release(2).id} +Ok", health)
+    assert re.search(r"i-0\w+ +t3\.micro", health)
+    assert "Instance deployment completed successfully." in clients.eb("logs")
+    group = f"/aws/elasticbeanstalk/hello-{release(2).id}{CONTAINER}"
+    assert "serving docker.io/acme/hello" in clients.eb("logs", "--log-group", group)
 
 
 def test_a_swap_by_hand_is_what_the_target_reads_next(clients: Clients) -> None:

@@ -140,7 +140,7 @@ class ElasticBeanstalk(Reports):
             "AbortableOperationInProgress": False,
             "Health": e.color,
             "HealthStatus": (e.health or None) if e.enhanced else None,
-            "Tier": {"Name": "WebServer", "Type": "Standard", "Version": "1.0"},
+            "Tier": catalog.TIER,
             "EnvironmentLinks": [],
             "EnvironmentArn": self.arn("environment", f"{e.application}/{e.name}"),
             "Resources": None

@@ -11,6 +11,8 @@ PROPERTIES = "aws:elasticbeanstalk:application:environment"
 SECRETS = "aws:elasticbeanstalk:application:environmentsecrets"
 PROPERTIES_LIMIT = 4096
 
+TIER = {"Name": "WebServer", "Type": "Standard", "Version": "1.0"}
+
 # version, branch, branch's state
 PLATFORMS = (
     ("4.11.0", BRANCH, "supported"),

@@ -23,6 +23,7 @@ from pymacaron_ci.simulator.instances import (
     Instance,
     InstanceError,
     Limits,
+    LogLine,
     Runner,
     alive,
 )
@@ -312,6 +313,11 @@ class Engine:
             )
         environment.health, environment.causes = health, causes
         environment.color = COLORS[health]
+
+    def lines(self, environment: Environment, instance: str) -> Sequence[LogLine]:
+        """What the container on a server wrote."""
+        running = self._running.get(environment.id, {}).get(instance)
+        return running.logs(1000) if running else ()
 
     def logs(self, environment: Environment) -> str:
         """What `eb logs` would show: the container's last lines below those of the platform."""

@@ -154,6 +154,8 @@ class Reports(Applications):
                     "ApplicationName": environment.application,
                     "EnvironmentName": environment.name,
                     "PlatformArn": environment.platform,
+                    "SolutionStackName": catalog.stack_of(environment.platform),
+                    "Tier": catalog.TIER,
                     "DeploymentStatus": "deployed",
                     "DateCreated": environment.created,
                     "DateUpdated": environment.updated,

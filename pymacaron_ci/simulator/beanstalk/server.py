@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pymacaron_ci.simulator.beanstalk.account import AccountApi, Buckets
 from pymacaron_ci.simulator.beanstalk.api import ElasticBeanstalk
 from pymacaron_ci.simulator.beanstalk.engine import Engine
+from pymacaron_ci.simulator.beanstalk.logs import Logs
 from pymacaron_ci.simulator.beanstalk.secrets import SecretStores
 from pymacaron_ci.simulator.beanstalk.state import Store, Timings, Version
 from pymacaron_ci.simulator.beanstalk.wire import AwsError, answer, error, operation_of
@@ -23,7 +24,7 @@ from pymacaron_ci.simulator.instances import Runner
 from pymacaron_ci.simulator.web import Request, Reset, Response, Server
 
 _SCOPE = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
-_SERVICES = {"elasticbeanstalk", "sts", "iam", "ec2", "acm", "ecr", "secretsmanager", "ssm"}
+_SERVICES = {"elasticbeanstalk", "sts", "iam", "ec2", "acm", "ecr", "secretsmanager", "ssm", "logs"}
 
 FaultKind = Literal[
     "throttled", "429", "500", "503", "timeout", "reset", "slow",
@@ -73,7 +74,7 @@ class BeanstalkServer:
         stores = SecretStores(account)
         self.engine = Engine(self.store, runner, timings, self._bundle, stores.value)
         self._eb = ElasticBeanstalk(self.store, self.engine, timings, self._bundle)
-        self._others = (AccountApi(account), stores)
+        self._others = (AccountApi(account), stores, Logs(self.store, self.engine))
         self.engine.start()
         self._server = Server(self._serve, port=port)
         self._eb.url = self.url

@@ -32,7 +32,12 @@ class AwsError(Exception):
 
 @cache
 def service_model(service: str) -> Any:
-    return ServiceModel(Loader().load_service_model(service, "service-2"), service)
+    model = Loader().load_service_model(service, "service-2")
+    if service == "elasticbeanstalk":
+        # awsebcli has a model of its own, and can't do without this member
+        settings = model["shapes"]["ConfigurationSettingsDescription"]["members"]
+        settings["Tier"] = {"shape": "EnvironmentTier"}
+    return ServiceModel(model, service)
 
 
 def protocol(service: str) -> str:

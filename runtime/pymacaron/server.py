@@ -236,6 +236,8 @@ class API:
                 return AnswerResponse(answer)
             return answer
 
+        # The name under which monitoring tools show the operation.
+        view.__module__, _, view.__name__ = endpoint.name.rpartition(".")
         method = endpoint.operation.method
         name = f"{method} {endpoint.path}"
         self.app.add_url_rule(

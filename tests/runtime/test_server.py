@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import subprocess
 import sys
 import types
@@ -267,6 +268,29 @@ def test_the_headers_of_an_abort_reach_the_client(served: Any) -> None:
     assert answer.headers["WWW-Authenticate"] == "Basic realm=cards"
     assert answer.headers.getlist("Content-Type") == ["application/json"]
     assert answer.get_json()["error_description"] == "who are you?"
+
+
+def test_monitoring_tools_see_an_operation_by_its_handlers_name(served: Any) -> None:
+    view = served().app.view_functions["GET /long"]
+    assert (view.__module__, view.__name__) == (MODULE, "handle")
+
+
+@pytest.mark.parametrize("serve", [None, "test"])
+def test_what_2_accepted_in_passing_is_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serve: str | None
+) -> None:
+    """start(serve=) of older documentation, x-decorate-request for clients."""
+    monkeypatch.setattr(logging.getLogger(), "level", logging.INFO)  # put back afterwards
+    monkeypatch.setattr(sys, "argv", ["gunicorn"])
+    monkeypatch.setitem(sys.modules, MODULE, types.SimpleNamespace(handle=lambda: None))
+    spec = swagger({"/a": {"get": get(**{"x-decorate-request": "a.b.c"})}}, DEFINITIONS)
+    (tmp_path / "test.yaml").write_text(yaml.safe_dump(spec))
+    with use_pool():
+        api = API(Flask("test"), port=80, log_level=logging.WARNING)
+        assert api.load_apis(str(tmp_path)) is api
+        api.start(serve=serve)
+        assert api.app.test_client().get("/ping").get_json() == {}
+    assert logging.getLogger().level == logging.WARNING
 
 
 def test_a_handler_is_wrapped_by_the_decorator_that_the_operation_names(

@@ -34,11 +34,13 @@ def serving(folder: Path, log: Path, environ: Mapping[str, str] | None = None) -
 
 
 @contextmanager
-def development_server(folder: Path, log: Path) -> Iterator[str]:
+def development_server(
+    folder: Path, log: Path, environ: Mapping[str, str] | None = None
+) -> Iterator[str]:
     """The URL of the service in a folder, started by `python server.py`."""
     port = free_port()
     command = [sys.executable, "server.py", "--port", str(port)]
-    with _running(command, port, folder, log, {}) as url:
+    with _running(command, port, folder, log, environ or {}) as url:
         yield url
 
 

@@ -6,19 +6,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 
-from tests.matrix import beanstalk, cells, cloud_run
+from tests.matrix import beanstalk, cells, cloud_run, gke
 from tests.matrix.cells import Bed, Wound
 
 MakeBed = Callable[[], AbstractContextManager[Bed]]
 BEDS: Mapping[str, tuple[MakeBed, Sequence[Wound]]] = {
     "beanstalk": (beanstalk.bed, beanstalk.WOUNDS),
     "cloud-run": (cloud_run.bed, cloud_run.WOUNDS),
+    "gke": (gke.bed, gke.WOUNDS),
 }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.matrix")
-    parser.add_argument("target", nargs="*", choices=[*BEDS, []], help="by default both")
+    parser.add_argument("target", nargs="*", choices=[*BEDS, []], help="by default all")
     parser.add_argument("--deployment", choices=["first", "second"], help="by default both")
     parser.add_argument("--wound", help="this kind of wound only")
     parser.add_argument(

@@ -88,7 +88,9 @@ def wounded(bed: Bed, wound: Wound, number: int, at: int) -> tuple[int, bool]:
         code = bed.deploy(number).exit_code
         return code, not bed.unused()
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.matrix.beanstalk", "tests.matrix.cloud_run"])
+    context.set_forkserver_preload(
+        ["tests.matrix.beanstalk", "tests.matrix.cloud_run", "tests.matrix.gke"]
+    )
     run, arguments = bed.child(number)
     process = context.Process(target=_ends, args=(run, *arguments))
     trap = _Trap(wound, at, process)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.matrix import beanstalk, cloud_run
+from tests.matrix import beanstalk, cloud_run, gke
 from tests.matrix.__main__ import BEDS
 from tests.matrix.cells import Wound, beside_live, from_nothing
 
-# A deployment to Cloud Run makes about seventy calls, one to Elastic Beanstalk about forty. Each
-# wound starts at another one, so that together they hit most of them.
+# A deployment to Cloud Run makes about seventy calls, one to Elastic Beanstalk about forty, one to
+# Kubernetes a hundred to look and seventy more. Each wound starts at another one, so that together
+# they hit most of them.
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,25 @@ def test_no_wound_costs_a_request_to_live_on_cloud_run(wound: Wound, start: int)
 def test_no_wound_costs_a_request_to_live_on_beanstalk(wound: Wound, start: int) -> None:
     with beanstalk.bed() as bed:
         assert list(beside_live(bed, wound, start=start, every=30)) == []
+
+
+@pytest.mark.parametrize(
+    ("wound", "start"),
+    [
+        (Wound("404", operation="deployments/hello"), 1),
+        (Wound("409", operation="deployments/hello"), 2),
+        (Wound("429"), 125),
+        (Wound("500", acted=True), 130),
+        (Wound("reset", acted=True), 122),
+        (Wound("truncated"), 128),
+        (Wound("SIGKILL", operation="deployments/hello", acted=True), 5),
+        (Wound("SIGTERM", operation="deployments/hello"), 7),
+    ],
+    ids=str,
+)
+def test_no_wound_costs_a_request_to_live_on_gke(wound: Wound, start: int) -> None:
+    with gke.bed() as bed:
+        assert list(beside_live(bed, wound, start=start, every=25)) == []
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -48,8 +49,9 @@ REASONS = {
 
 
 class KubernetesServer:
-    """`faults`, `settings` and `cluster` are for tests; what tests of another process do with them:
-    POST /_simulator/faults, PUT /_simulator/clusters/{p}/{l}/{c}.
+    """`faults`, `settings`, `cluster` and `on_call` are for tests; the last is told of each call
+    before and after it is served. Raises it Reset before, the call never arrived. What tests
+    of another process do with them: POST /_simulator/faults, PUT /_simulator/clusters/{p}/{l}/{c}.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class KubernetesServer:
         self.tokens, self._patience = tokens, patience
         self.settings = AllSettings(folder / "settings.json")
         self.faults = Faults(_fault, clock.sleep)
+        self.on_call: Callable[[Request, bool], None] = lambda *_: None
         self.google = GoogleApi(ContainerApi(projects, self.settings).routes(), tokens, clock)
         self.projects = projects
         self._clusters: dict[str, Cluster] = {}
@@ -117,9 +120,13 @@ class KubernetesServer:
     def _serve(self, request: Request) -> Response:
         if request.raw_path.startswith("/_simulator/"):
             return self._ours(request)
-        if not request.raw_path.startswith("/clusters/"):
-            return self.faults.serve(request, self.google.handle, google_fault)
-        return self.faults.serve(request, self._answer)
+        self.on_call(request, False)
+        if request.raw_path.startswith("/clusters/"):
+            response = self.faults.serve(request, self._answer)
+        else:
+            response = self.faults.serve(request, self.google.handle, google_fault)
+        self.on_call(request, True)
+        return response
 
     def _answer(self, request: Request) -> Response:
         try:

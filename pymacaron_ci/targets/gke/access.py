@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -147,7 +146,7 @@ def endpoint_of(cluster: dict[str, Any], choice: EndpointChoice) -> Endpoint:
     try:
         encoded = str((cluster.get("masterAuth") or {})["clusterCaCertificate"])
         authority = base64.b64decode(encoded).decode("ascii")
-    except (KeyError, binascii.Error, UnicodeDecodeError) as error:
+    except (KeyError, ValueError) as error:
         raise DeployError(
             f"Kubernetes Engine tells no certificate of the cluster {name}", hint="run it again"
         ) from error

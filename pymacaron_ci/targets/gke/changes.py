@@ -54,9 +54,11 @@ class Changes:
     def _apply(self, site: Site, manifests: Sequence[Manifest]) -> str:
         for manifest in planning.to_apply(manifests, site.before):
             try:
-                site.kube.apply(manifest, names.MANAGER, force=site.wanted.take_over)
+                _, new = site.kube.apply(manifest, names.MANAGER, force=site.wanted.take_over)
             except Refused as error:
                 raise refusal(site, manifest, error) from error
+            if new:
+                site.made.add(path_of(manifest))
         return ""
 
     def _roll_out(self, site: Site, release: Release) -> str:
@@ -137,28 +139,25 @@ class Changes:
 
     def _put_back(self, site: Site, manifests: Sequence[Manifest]) -> None:
         """What we made goes, what we changed is applied as it was. Namespaces stay."""
-        new = site.before.template is None
+        running = site.kube.find(site.deployment_path)
         for manifest in reversed(planning.to_apply(manifests, site.before)):
-            kind = manifest["kind"]
-            if kind == "Namespace":
-                continue
+            kind, name = manifest["kind"], manifest["metadata"]["name"]
             before = site.before.objects.get(kind)
-            if before is None or (new and is_ours(before)):
-                self._remove(site, manifest)
+            # where nothing runs, a first deployment that died may have left it
+            gone = path_of(manifest) in site.made or (running is None and _is_left(before))
+            needed = kind == "Secret" and name in workload.secrets_of(template_of(running))
+            if kind == "Namespace" or needed:
                 continue
-            former = applied(before, names.MANAGER)
+            if gone:
+                site.kube.delete(path_of(manifest))
+                continue
+            former = applied(before, names.MANAGER) if before else None
             if former is not None and former != manifest:
                 site.kube.apply(former, names.MANAGER, force=True)
 
-    def _remove(self, site: Site, manifest: Manifest) -> None:
-        found = site.kube.find(path_of(manifest))
-        if found is None or not is_ours(found):
-            return
-        if manifest["kind"] == "Secret":
-            running = site.kube.find(site.deployment_path)
-            if manifest["metadata"]["name"] in workload.secrets_of(template_of(running)):
-                return
-        site.kube.delete(path_of(manifest))
+
+def _is_left(before: Body | None) -> bool:
+    return before is not None and is_ours(before)
 
 
 def revived(deployment: Body, template: Body) -> Manifest:
@@ -171,21 +170,26 @@ def revived(deployment: Body, template: Body) -> Manifest:
         "metadata": {"name": metadata["name"], "namespace": metadata["namespace"]},
         "spec": {},
     }
-    told = marks_of(template)
     own = template_of(manifest)
     # as we applied it is better than as the server filled it in
-    chosen = own if own and marks_of(own) == told else template
+    chosen = own if own and _told(own) == _told(template) else template
     annotations = {
         k: v
         for k, v in (manifest["metadata"].get("annotations") or {}).items()
         if k not in names.TOLD
     }
-    ours = {k: v for k, v in told.items() if k in names.TOLD}
     return {
         **manifest,
-        "metadata": {**manifest["metadata"], "annotations": {**annotations, **ours}},
+        "metadata": {
+            **manifest["metadata"],
+            "annotations": {**annotations, **_told(template)},
+        },
         "spec": {**manifest["spec"], "template": dict(chosen)},
     }
+
+
+def _told(template: Body) -> dict[str, str]:
+    return {k: v for k, v in marks_of(template).items() if k in names.TOLD}
 
 
 def refusal(site: Site, manifest: Manifest, error: Refused) -> DeployError:

@@ -18,6 +18,7 @@ Body = dict[str, Any]
 APPLY = "application/apply-patch+yaml"  # JSON is YAML
 MERGE = "application/merge-patch+json"
 JSON = "application/json"
+CREATED = 201
 
 
 class Answer(Protocol):
@@ -144,8 +145,10 @@ class Kubernetes:
         return self._repeated(lambda: self._call("GET", path, query))
 
     def find(self, path: str, query: Mapping[str, str] | None = None) -> Body | None:
-        """Like `read`, and None for what does not exist."""
-        return _none_if_absent(lambda: self.read(path, query))
+        """Like `read`, and None for what does not exist: something will be made or taken away for
+        it, so that it is worth asking twice."""
+        found = _none_if_absent(lambda: self.read(path, query))
+        return _none_if_absent(lambda: self.read(path, query)) if found is None else found
 
     def items(
         self, kind: str, namespace: str, labels: Mapping[str, str] | None = None
@@ -175,17 +178,20 @@ class Kubernetes:
         force: bool = False,
         dry_run: bool = False,
         once: bool = False,
-    ) -> Body:
-        """Server-side apply. `force` takes over fields that others hold. `once`: sent once, for a
-        manifest that names the version of the object which it is meant for."""
+    ) -> tuple[Body, bool]:
+        """Server-side apply: the object, and whether it is a new one. `force` takes over fields
+        that others hold. `once`: sent once, for a manifest that names the version of the object
+        which it is meant for."""
         query = {"fieldManager": manager, "fieldValidation": "Strict"}
         if force:
             query["force"] = "true"
         if dry_run:
             query["dryRun"] = "All"
 
-        def call() -> Body:
-            return self._call("PATCH", path_of(manifest), query, manifest, kind=APPLY)
+        def call() -> tuple[Body, bool]:
+            where = path_of(manifest)
+            answer = self._answered("PATCH", where, query, manifest, kind=APPLY)
+            return self._object(answer), answer.status_code == CREATED
 
         return call() if once else self._repeated(call)
 
@@ -204,15 +210,25 @@ class Kubernetes:
         return answer.content.decode("utf-8", "replace")
 
     def pass_on(self, method: str, path: str, headers: Mapping[str, str], data: bytes) -> Answer:
-        """A request as it is, and its answer as it is, errors too."""
-        return self._http.request(
-            method,
-            f"{self._base}/{path}",
-            data=data or None,
-            headers=headers,
-            timeout=TIMEOUT,
-            allow_redirects=False,
-        )
+        """A request as it is to what is behind a proxy's path, and its answer as it is, errors too.
+        Raises Refused where the API server itself has none."""
+        import requests
+
+        try:
+            answer = self._http.request(
+                method,
+                f"{self._base}/{path}",
+                data=data or None,
+                headers=headers,
+                timeout=TIMEOUT,
+                allow_redirects=False,
+            )
+            answer.content  # noqa: B018  (reads it)
+        except requests.RequestException as error:
+            raise self._lost(error) from error
+        if answer.status_code >= 400 and _status(answer):
+            raise self._refusal(answer)
+        return answer
 
     def _repeated(self, call: Callable[[], T]) -> T:
         return repeated(f"asking {self._where}", call, clock=self.clock, progress=self._progress)
@@ -226,7 +242,9 @@ class Kubernetes:
         *,
         kind: str = JSON,
     ) -> Body:
-        answer = self._answered(method, path, query, body, kind=kind)
+        return self._object(self._answered(method, path, query, body, kind=kind))
+
+    def _object(self, answer: Answer) -> Body:
         try:
             value = answer.json()
         except ValueError as error:
@@ -296,7 +314,8 @@ class Kubernetes:
                 Cause(str(c.get("reason", "")), str(c.get("field", "")), str(c.get("message", "")))
                 for c in causes
             ),
-            transient=code in BUSY,
+            # the API server says 500 to a manifest that isn't of the right types, and will again
+            transient=code in BUSY and not message.startswith("failed to create typed patch"),
             retry_after=retry_after(answer.headers),
             hint=_hint(code, reason),
         )

@@ -11,10 +11,9 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import quote, unquote, urlsplit
 
-import requests
-
 from pymacaron_ci.errors import Failure
-from pymacaron_ci.targets.gke.client import Kubernetes
+from pymacaron_ci.targets.calls import repeated
+from pymacaron_ci.targets.gke.client import Answer, Kubernetes
 
 LARGEST = 32 * 2**20  # bytes of a request's body
 HOP_BY_HOP = frozenset(
@@ -55,16 +54,26 @@ def _handler(kube: Kubernetes, service: str) -> type[BaseHTTPRequestHandler]:
                 self._answer(400, {}, b"not forwarded")
                 return
             body = self.rfile.read(int(length))
+            headers = inner_headers(self.headers.items())
             try:
-                answer = kube.pass_on(
-                    self.command, f"{service}{path}", inner_headers(self.headers.items()), body
-                )
-                content = answer.content
-            except (requests.RequestException, Failure) as error:
+                answer = self._asked(f"{service}{path}", headers, body)
+            except Failure as error:
                 text = f"the API server's proxy gave no answer ({type(error).__name__})"
                 self._answer(502, {}, text.encode())
                 return
-            self._answer(answer.status_code, dict(answer.headers), content)
+            self._answer(answer.status_code, dict(answer.headers), answer.content)
+
+        def _asked(self, path: str, headers: dict[str, str], body: bytes) -> Answer:
+            """A test is no judge of the API server: where nothing is changed by it, a request that
+            got lost between here and the Service is made again."""
+            repeatable = self.command in ("GET", "HEAD", "OPTIONS")
+            return repeated(
+                "asking the API server's proxy",
+                lambda: kube.pass_on(self.command, path, headers, body),
+                clock=kube.clock,
+                progress=lambda _: None,
+                again=lambda error: repeatable and error.transient,
+            )
 
         do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = forward
 

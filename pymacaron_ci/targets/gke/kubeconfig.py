@@ -6,7 +6,6 @@ https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import os
 import subprocess
@@ -124,7 +123,7 @@ class Kubeconfig:
             if entry.get(f"{key}-data"):
                 return base64.b64decode(str(entry[f"{key}-data"])).decode("utf-8")
             return self._beside(str(entry[key])) if entry.get(key) else None
-        except (OSError, binascii.Error, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise self._wrong(f"its {key} can't be read", "make it anew") from error
 
     def _beside(self, name: str) -> str:
@@ -134,8 +133,8 @@ class Kubeconfig:
         if user.get("exec"):
             return BearerAuth(ExecPlugin(user["exec"], self._file, self._environ).token)
         if user.get("tokenFile"):
-            name = str(user["tokenFile"])  # its content is renewed by somebody else
-            return BearerAuth(lambda _anew: self._beside(name).strip())
+            # its content is renewed by somebody else
+            return BearerAuth(lambda _anew: (self._content(user, "tokenFile") or "").strip())
         if user.get("token"):
             return BearerAuth(lambda _anew: str(user["token"]))
         if user.get("client-certificate") or user.get("client-certificate-data"):

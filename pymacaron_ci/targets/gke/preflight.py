@@ -51,6 +51,13 @@ class Preflight:
             checks += self._of_site(site, release)
         return [*found, *_denied(side_by_side(checks))]
 
+    def lacking(self, release: Release) -> list[Problem]:
+        """The permissions that are missing, where not even looking is allowed."""
+        checks: list[Check] = []
+        for site in self.sites:
+            checks += _permissions(site, site.manifests(release))
+        return [f.problem for f in _denied(side_by_side(checks)) if f.problem]
+
     def _repository(self) -> Iterator[Finding]:
         if self.session is not None:
             yield from artifact_registry.findings(
@@ -59,8 +66,7 @@ class Preflight:
 
     def _of_site(self, site: Site, release: Release) -> Iterator[Check]:
         manifests = planning.to_apply(site.manifests(release), site.before)
-        for right in rights(manifests):
-            yield f"permissions in {site.namespace}", partial(_may, site, right)
+        yield from _permissions(site, manifests)
         lacking = {m["kind"] for m in manifests if m["kind"] in GOOGLES}
         for version in sorted({RESOURCES[kind].version for kind in lacking}):
             yield f"Google's resources in {site.namespace}", partial(_served, site, version)
@@ -78,6 +84,11 @@ class Preflight:
                     f"whether {site.namespace} would take the {manifest['kind']}",
                     partial(_dry_run, site, manifest),
                 )
+
+
+def _permissions(site: Site, manifests: Sequence[Manifest]) -> Iterator[Check]:
+    for right in rights(manifests):
+        yield f"permissions in {site.namespace}", partial(_may, site, right)
 
 
 def rights(manifests: Sequence[Manifest]) -> list[Right]:

@@ -91,12 +91,12 @@ def _of_pod(pod: Body, events: Sequence[Body]) -> list[Trouble]:
 
 
 def _failed_probe(pod: str, events: Sequence[Body]) -> str:
-    """What the last probe that failed said. The kubelet restarts for startup and liveness."""
-    told = [
-        str(e.get("message"))
-        for e in events
-        if e.get("reason") == "Unhealthy" and (e.get("involvedObject") or {}).get("name") == pod
-    ]
+    """What the probe said for which the kubelet restarts a container; empty if that ends by
+    itself."""
+    own = [e for e in events if (e.get("involvedObject") or {}).get("name") == pod]
+    if not any("probe, will be restarted" in str(e.get("message")) for e in own):
+        return ""
+    told = [str(e.get("message")) for e in own if e.get("reason") == "Unhealthy"]
     return next((t for t in reversed(told) if not t.startswith("Readiness")), "")
 
 

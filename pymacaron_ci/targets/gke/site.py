@@ -39,6 +39,7 @@ class Site:
         self.place: Place = place
         self.namespace = wanted.spot(place).namespace
         self.before = Seen()
+        self.made: set[str] = set()  # paths of objects that this run has created
         self._progress = progress
         self._left: Body | None = None
 
@@ -102,7 +103,7 @@ class Site:
                 metadata = {**manifest["metadata"], "resourceVersion": version}
                 manifest = {**manifest, "metadata": metadata}
             try:
-                made = self.kube.apply(manifest, names.MANAGER, force=force, once=True)
+                made, _ = self.kube.apply(manifest, names.MANAGER, force=force, once=True)
             except Refused as error:
                 return self._again(error)
             self._left = _template(made)

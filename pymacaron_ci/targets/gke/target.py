@@ -14,7 +14,7 @@ from pymacaron_ci.targets.gcp import GoogleSession
 from pymacaron_ci.targets.gke import planning
 from pymacaron_ci.targets.gke.access import Clusters
 from pymacaron_ci.targets.gke.changes import Changes
-from pymacaron_ci.targets.gke.client import Kubernetes
+from pymacaron_ci.targets.gke.client import Kubernetes, Refused
 from pymacaron_ci.targets.gke.preflight import Preflight
 from pymacaron_ci.targets.gke.proof import Proof
 from pymacaron_ci.targets.gke.site import Site
@@ -59,11 +59,14 @@ class Gke:
         self._release = release
         live, staging = self._site("live"), self._site("staging")
         sites = (live,) if release.kept else (live, staging)
-        seen = live.look(release)
-        if not release.kept:
-            staging.look(release)
-        phases = planning.phases(self._wanted, release, seen)
         preflight = Preflight(wanted=self._wanted, sites=sites, session=self._session)
+        try:
+            seen, *_ = [site.look(release) for site in sites]
+        except Refused as error:
+            if error.code != 403:
+                raise
+            raise DeployError(problems=preflight.lacking(release) or error.problems) from error
+        phases = planning.phases(self._wanted, release, seen)
         findings = preflight.findings(release) if phases else []
         problems = [f.problem for f in findings if f.problem]
         if problems:

@@ -137,10 +137,10 @@ class World:
         assert self.server is not None
         self.server.faults.add(*faults)
 
-    def cluster(self, **settings: Any) -> None:
-        """Takes something away from the cluster."""
+    def cluster(self, name: str = "main", **settings: Any) -> None:
+        """Takes something away from a cluster."""
         assert self.server is not None
-        self.server.settings.change(f"{PROJECT}/europe-west1/main", **settings)
+        self.server.settings.change(f"{PROJECT}/europe-west1/{name}", **settings)
 
     # --- what is there
 

@@ -6,7 +6,7 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pymacaron_ci.simulator.web import Request, Reset, Response
 
@@ -23,20 +23,28 @@ STATUSES: dict[str, tuple[str, str]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fault:
-    """`at` counts calls from 1, among those that `method` and `path` (a regular expression) match,
-    from the moment the fault was added. `acted`: the server does what it was asked to, and then
-    fails.
+class Counted:
+    """Meets the `at`th call from now on, and `times` - 1 more. `acted`: the server does what it was
+    asked to, and then fails.
     """
 
-    kind: Kind
     at: int = 1
     times: int = 1
+    acted: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault(Counted):
+    """Only calls count that `method` and `path` (a regular expression) match."""
+
+    kind: Kind
     method: str = ""
     path: str = ""
-    acted: bool = False
     retry_after: float = 1.0
     seconds: float = 1.0
+
+
+F = TypeVar("F", bound=Counted)
 
 
 class Faults:
@@ -85,17 +93,26 @@ class Faults:
 
     def _next(self, request: Request) -> Fault | None:
         with self._lock:
-            for index, fault in enumerate(self._faults):
-                if fault.method not in ("", request.method) or not re.search(
-                    fault.path, request.path
-                ):
-                    continue
-                if fault.at > 1:
-                    self._faults[index] = replace(fault, at=fault.at - 1)
-                    continue
-                if fault.times > 1:
-                    self._faults[index] = replace(fault, times=fault.times - 1)
-                else:
-                    del self._faults[index]
-                return fault
-        return None
+            return due(
+                self._faults,
+                lambda fault: (
+                    fault.method in ("", request.method)
+                    and bool(re.search(fault.path, request.path))
+                ),
+            )
+
+
+def due(faults: list[F], meets: Callable[[F], bool]) -> F | None:
+    """The fault whose turn it is at this call; it is used up."""
+    for index, fault in enumerate(faults):
+        if not meets(fault):
+            continue
+        if fault.at > 1:
+            faults[index] = replace(fault, at=fault.at - 1)
+            continue
+        if fault.times > 1:
+            faults[index] = replace(fault, times=fault.times - 1)
+        else:
+            del faults[index]
+        return fault
+    return None

@@ -20,6 +20,7 @@ from pymacaron_ci.simulator.beanstalk.logs import Logs
 from pymacaron_ci.simulator.beanstalk.secrets import SecretStores
 from pymacaron_ci.simulator.beanstalk.state import Store, Timings, Version
 from pymacaron_ci.simulator.beanstalk.wire import AwsError, answer, error, operation_of
+from pymacaron_ci.simulator.faults import Counted, due
 from pymacaron_ci.simulator.instances import Runner
 from pymacaron_ci.simulator.web import Request, Reset, Response, Server
 
@@ -33,14 +34,11 @@ FaultKind = Literal[
 
 
 @dataclass(frozen=True, kw_only=True)
-class AwsFault:
-    """The `at`th call of `operation` ("": any) fails so; `acted`: after the server did as asked."""
+class AwsFault(Counted):
+    """Only calls of `operation` count; "": all."""
 
     kind: FaultKind
     operation: str = ""
-    at: int = 1
-    times: int = 1
-    acted: bool = False
     seconds: float = 1.0
 
 
@@ -202,18 +200,7 @@ class BeanstalkServer:
         return refusal
 
     def _fault(self, operation: str) -> AwsFault | None:
-        for index, fault in enumerate(self._faults):
-            if fault.operation not in ("", operation):
-                continue
-            if fault.at > 1:
-                self._faults[index] = replace(fault, at=fault.at - 1)
-                continue
-            if fault.times > 1:
-                self._faults[index] = replace(fault, times=fault.times - 1)
-            else:
-                del self._faults[index]
-            return fault
-        return None
+        return due(self._faults, lambda fault: fault.operation in ("", operation))
 
     def _query(
         self, service: str, request: Request, body: bytes, request_id: str

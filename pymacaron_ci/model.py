@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 Severity = Literal["error", "warning"]
 Proof = Literal["none", "version", "tests"]
@@ -125,7 +125,12 @@ class Release:
 
 @dataclass(frozen=True)
 class Step:
-    """One change a target knows how to make and undo. Targets subclass it."""
+    """One change a target knows how to make and undo. Targets subclass it.
+
+    `brief`: a moment's work that a signal does not interrupt, such as noting that a release is
+    proven: without the note the next run would have to prove it again, or go back."""
+
+    brief: ClassVar[bool] = False
 
     def __str__(self) -> str:
         return type(self).__name__

@@ -168,7 +168,8 @@ def _apply(job: Job, phase: Phase, release: Release, journal: list[Change]) -> l
     for step in phase.steps:
         with job.reporter.stage(f"{phase.name.capitalize()}: {step}"):
             journal.append(Change(step=step))
-            change = job.target.apply(step, release)
+            with job.hold_signals() if step.brief else nullcontext():
+                change = job.target.apply(step, release)
             journal[-1] = change
             changes.append(change)
             if change.note:

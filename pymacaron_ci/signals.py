@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM become `Stopped`, once; while something is undone they wait their turn."""
+"""SIGINT and SIGTERM become `Stopped`, once; what must be finished or undone is not interrupted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Signals:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Signals that arrive meanwhile are announced, not obeyed: what is undone stays undone."""
+        """Signals that arrive meanwhile are announced, not obeyed."""
         self._held += 1
         try:
             yield
@@ -41,7 +41,7 @@ class Signals:
     def _handle(self, signum: int, _frame: FrameType | None) -> None:
         name = signal.Signals(signum).name
         if self._held or self._stopped:
-            self._announce(f"{name}: already undoing what was done; please wait")
+            self._announce(f"{name}: please wait, what was begun is being finished or undone")
             return
         self._stopped = True
         self._announce(f"{name}: stopping")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -231,6 +231,26 @@ def test_signals_are_held_while_something_is_undone() -> None:
 
     pipeline.run(replace(job(target), hold_signals=hold))
     assert held[:2] == ["held", "undo create staging"]
+
+
+@dataclass(frozen=True)
+class Note(Do):
+    brief = True
+
+
+def test_no_signal_keeps_a_proven_release_from_being_noted_as_one() -> None:
+    during: list[str] = []
+    steps = (Note("mark proven"), Do("end the former one"))
+    target = FakeTarget(phases=(Phase(name="finish", steps=steps, proof="none"),))
+
+    @contextmanager
+    def hold() -> Iterator[None]:
+        yield
+        during.extend(target.calls)
+
+    pipeline.run(replace(job(target), hold_signals=hold))
+    assert during == ["plan", "apply mark proven"]
+    assert target.calls[-1] == "apply end the former one"
 
 
 def test_a_kept_release_is_not_built_again() -> None:

@@ -25,7 +25,7 @@ def test_a_second_signal_is_announced_and_ignored() -> None:
         with pytest.raises(Stopped):
             os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
-    assert "already undoing" in said[1]
+    assert "please wait" in said[1]
 
 
 def test_an_undo_is_not_interrupted() -> None:

@@ -63,6 +63,7 @@ class SwapNames(Step):
 @dataclass(frozen=True, kw_only=True)
 class MarkProven(Step):
     name: str
+    brief = True
 
     def __str__(self) -> str:
         return f"mark {self.name} as proven"

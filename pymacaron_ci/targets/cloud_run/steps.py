@@ -74,5 +74,7 @@ class RestoreTraffic(ServiceStep):
 class MarkProven(ServiceStep):
     """What serves is proven: say so on the service, and take the tag away."""
 
+    brief = True
+
     def __str__(self) -> str:
         return f"mark {self.service} as proven"

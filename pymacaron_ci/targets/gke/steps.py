@@ -58,5 +58,7 @@ class Open(SpotStep):
 class MarkProven(SpotStep):
     """What runs is proven: say so on the Deployment, and remove Secrets that nobody needs."""
 
+    brief = True
+
     def __str__(self) -> str:
         return f"mark {self.namespace} as proven"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -120,6 +121,11 @@ def deadly():
         file.write("x")
     os.kill(os.getpid(), 9)
 
+@asynctask()
+def hoard(mebibytes):
+    hoard.kept = b"x" * mebibytes * 2**20
+    return os.getpid()
+
 @asynctask(time_limit=1)
 def endless():
     time.sleep(60)
@@ -160,6 +166,7 @@ class Redis:
 
     def stop(self) -> None:
         if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)  # where a test stopped it
             self.process.terminate()
             self.process.wait(20)
 

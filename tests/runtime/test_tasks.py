@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from pymacaron.auth import generate_token
 from pymacaron.config import PyMacaronConfig, get_config, use_config
 from pymacaron.local_server import free_port
 from pymacaron.pool import use_pool
-from pymacaron.tasks import BrokerUnavailable, TaskFailed, TaskHandle, asynctask, broker
+from pymacaron.tasks import BrokerUnavailable, TaskFailed, TaskHandle, broker
 from pymacaron.tasks.running import pause_after
 from tests.runtime.tasks_service import (
     Redis,
@@ -76,6 +77,19 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jobs]:
 def own_broker(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYM_BROKER_URL", jobs.redis.url)
     monkeypatch.setenv("PYM_TASK_LEASE", "2")
+
+
+@contextmanager
+def another_redis(folder: Path) -> Iterator[Redis]:
+    """A Redis that only this test talks to."""
+    before = broker.process.app, broker.process.gate, os.environ["PYM_BROKER_URL"]
+    broker.process.app, broker.process.gate = None, broker.Gate()
+    with running_redis(folder) as redis:
+        os.environ["PYM_BROKER_URL"] = redis.url
+        try:
+            yield redis
+        finally:
+            broker.process.app, broker.process.gate, os.environ["PYM_BROKER_URL"] = before
 
 
 @pytest.fixture(scope="module")
@@ -165,12 +179,7 @@ def test_a_task_that_kills_its_process_each_time_is_given_up(jobs: Jobs) -> None
 
 def test_tasks_of_a_worker_killed_with_its_master_come_back_within_a_lease(jobs: Jobs) -> None:
     (jobs.folder / "begun.txt").unlink(missing_ok=True)
-    redis = Redis(jobs.folder)
-    redis.start()
-    try:
-        app_before = broker.process.app
-        broker.process.app = None
-        os.environ["PYM_BROKER_URL"] = redis.url
+    with another_redis(jobs.folder) as redis:
         with running_worker(jobs.folder, redis.url, PYM_TASK_LEASE="2") as first:
             for number in range(30):
                 jobs.jobs.begin.enqueue(number, 0.2)
@@ -179,58 +188,88 @@ def test_tasks_of_a_worker_killed_with_its_master_come_back_within_a_lease(jobs:
             first.wait()
         with running_worker(jobs.folder, redis.url, PYM_TASK_LEASE="2"):
             until("all are done", lambda: set(notes(jobs.folder)) == set(range(30)))
-        broker.process.app = app_before
-    finally:
-        redis.stop()
     (jobs.folder / "notes.txt").unlink()
 
 
 def test_a_worker_told_to_end_finishes_its_task_and_ends_with_0(jobs: Jobs) -> None:
-    redis = Redis(jobs.folder)
-    redis.start()
     (jobs.folder / "begun.txt").unlink(missing_ok=True)
-    app_before, broker.process.app = broker.process.app, None
-    os.environ["PYM_BROKER_URL"] = redis.url
-    try:
-        with running_worker(jobs.folder, redis.url) as process:
-            jobs.jobs.begin.enqueue(3, 1)
-            until("it began", lambda: (jobs.folder / "begun.txt").exists())
-            process.terminate()
-            assert process.wait(60) == 0
-        assert notes(jobs.folder) == [3]
-        (jobs.folder / "notes.txt").unlink()
-    finally:
-        broker.process.app = app_before
-        redis.stop()
+    with (
+        another_redis(jobs.folder) as redis,
+        running_worker(jobs.folder, redis.url) as process,
+    ):
+        jobs.jobs.begin.enqueue(3, 1)
+        until("it began", lambda: (jobs.folder / "begun.txt").exists())
+        process.terminate()
+        assert process.wait(60) == 0
+    assert notes(jobs.folder) == [3]
+    (jobs.folder / "notes.txt").unlink()
 
 
 @pytest.mark.parametrize("hangs", [False, True])
 def test_a_broker_that_is_down_is_a_503_soon_and_works_again_by_itself(
-    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hangs: bool
+    jobs: Jobs,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    hangs: bool,
 ) -> None:
-    redis = Redis(tmp_path)
-    monkeypatch.setenv("PYM_BROKER_URL", redis.url)
     monkeypatch.setattr(broker, "ANSWER_SECONDS", 1.0)
-    app_before, broker.process.app = broker.process.app, None
-    try:
-        redis.start()
+    with another_redis(tmp_path) as redis:
         assert jobs.call().status_code == 200
         if hangs and redis.process:
             redis.process.send_signal(signal.SIGSTOP)
         else:
             redis.stop()
-        answer = jobs.call()
-        assert answer.status_code == 503
-        assert answer.json["error"] == "BROKER_UNAVAILABLE"
-        assert f"127.0.0.1:{redis.port}" in answer.json["error_description"]
+        answers = [jobs.call() for _ in range(3)]
+        for answer in answers:
+            assert answer.status_code == 503
+            assert answer.json["error"] == "BROKER_UNAVAILABLE"
+            assert f"127.0.0.1:{redis.port}/0 does not" in answer.json["error_description"]
+        (error_id,) = {answer.json["error_id"] for answer in answers}
+        said = [record.getMessage() for record in caplog.records]
+        assert sum(error_id in line for line in said) == 1  # the report's
         if hangs and redis.process:
             redis.process.send_signal(signal.SIGCONT)
         else:
             redis.start()
         until("it works again", lambda: jobs.call().status_code == 200)
-    finally:
-        broker.process.app = app_before
-        redis.stop()
+
+
+def test_a_broker_that_wants_another_password_says_so(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"redis://me:wr0ng@127.0.0.1:{jobs.redis.port}/0"
+    monkeypatch.setenv("PYM_BROKER_URL", url)
+    monkeypatch.setattr(broker.process, "app", None)
+    monkeypatch.setattr(broker.process, "gate", broker.Gate())
+    answer = jobs.call()
+    assert answer.status_code == 503
+    assert "refuses it (invalid username-password pair" in answer.json["error_description"]
+    assert "wr0ng" not in answer.text
+
+
+def test_a_task_that_a_worker_does_not_know_waits_for_one_that_does(jobs: Jobs) -> None:
+    (jobs.folder / "newer.py").write_text(
+        "from pymacaron.tasks import asynctask\n@asynctask()\ndef answer(): return 42\n"
+    )
+    (jobs.folder / "newer_server.py").write_text("import newer\nfrom server import app\n")
+    newer: Any = importlib.import_module("newer")
+    log = jobs.folder / "worker.log"
+    with another_redis(jobs.folder) as redis, running_worker(jobs.folder, redis.url):
+        handle = newer.answer.enqueue()
+        until("it was seen", lambda: b"no task newer.answer is known" in log.read_bytes())
+        with running_worker(jobs.folder, redis.url, "--server", "newer_server"):
+            assert handle.get(100) == 42
+
+
+def test_a_worker_over_its_memory_limit_is_replaced(jobs: Jobs) -> None:
+    with (
+        another_redis(jobs.folder) as redis,
+        running_worker(jobs.folder, redis.url, "--concurrency", "1"),
+    ):
+        first = jobs.jobs.hoard.enqueue(0).get(60)
+        assert jobs.jobs.hoard.enqueue(300).get(60) == first
+        assert jobs.jobs.hoard.enqueue(0).get(60) != first
 
 
 def test_with_inline_as_fallback_a_task_runs_in_place_and_its_failure_is_reported(
@@ -255,8 +294,9 @@ def test_with_inline_as_fallback_a_task_runs_in_place_and_its_failure_is_reporte
     assert said.count("reported: the broker is down: tasks run in place") == 1
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_workers_beside_the_development_server_end_with_it_even_when_it_is_killed(
-    jobs: Jobs, tmp_path: Path
+    jobs: Jobs, tmp_path: Path, number: signal.Signals
 ) -> None:
     write_service(tmp_path)
     log = tmp_path / "server.log"
@@ -272,6 +312,8 @@ def test_workers_beside_the_development_server_end_with_it_even_when_it_is_kille
         until("workers are ready", lambda: b" ready." in log.read_bytes())
         children = working_in(tmp_path) - {process.pid}
         assert children
+        process.send_signal(number)
+        process.wait(60)
     finally:
         process.kill()
         process.wait()
@@ -296,13 +338,6 @@ def test_outside_of_a_request_and_in_direct_a_task_is_a_plain_call(jobs: Jobs) -
         jobs.jobs.fail("x", None)
     with pytest.raises(ValueError, match="this can't be done"):
         jobs.jobs.fail.direct("x", None)
-
-
-def test_forgotten_parentheses_are_told() -> None:
-    with pytest.raises(TypeError, match=r"write @asynctask\(\)"):
-
-        @asynctask  # type: ignore[arg-type]
-        def task() -> None: ...
 
 
 def test_pauses_between_attempts_double_up_to_a_bound() -> None:

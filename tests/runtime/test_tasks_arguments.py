@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, Flag
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,6 +16,23 @@ from hypothesis import strategies as st
 from pymacaron.pool import apipool, use_pool
 from pymacaron.tasks import CannotTravel, asynctask, wire
 from tests.runtime.tasks_service import SPEC
+
+
+class Colour(Enum):
+    RED = 1
+
+
+class Access(Flag):
+    READ = 1
+    WRITE = 2
+
+
+class Size(str, Enum):
+    SMALL = "s"
+
+
+LOOP: list[Any] = []
+LOOP.append(LOOP)
 
 scalars = (
     st.none()
@@ -69,6 +86,8 @@ def test_whatever_can_travel_arrives_as_it_was(value: Any) -> None:
         (1, (2, [3])),
         {3: {"a": (b"x",)}},
         10**40,
+        Colour.RED,
+        [Size.SMALL, Access.WRITE],
     ],
 )
 def test_a_kind_stays_its_kind(value: Any) -> None:
@@ -93,21 +112,19 @@ def test_models_arrive_as_models_at_any_depth(tmp_path: Path) -> None:
         assert arrived.to_json() == job.to_json()
 
 
-class Colour(Enum):
-    RED = 1
-
-
 @pytest.mark.parametrize(
     ("value", "text"),
     [
         (object(), "argument is a object, which can't be sent"),
         ([1, {"a": open}], "argument[1]['a'] is a builtin_function_or_method"),
-        (Colour.RED, "pass its .value"),
+        (Access.READ | Access.WRITE, "which no module holds: pass its .value"),
+        (Enum("Local", "RED").RED, "which no module holds"),  # type: ignore[attr-defined]
+        ({"a": LOOP}, "argument is nested too deeply, or contains itself"),
     ],
 )
 def test_what_cannot_travel_is_refused_with_its_place(value: Any, text: str) -> None:
     with pytest.raises(CannotTravel) as caught:
-        wire.write(value, "argument")
+        wire.pack(value, "argument")
     assert text in str(caught.value)
 
 

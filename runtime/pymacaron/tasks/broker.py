@@ -13,8 +13,9 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from celery import Celery
+from redis.exceptions import AuthenticationError, ResponseError
 
-from pymacaron.config import get_config
+from pymacaron.config import ConfigError, get_config
 from pymacaron.redaction import redactor
 from pymacaron.tasks.task import BrokerUnavailable
 
@@ -86,7 +87,20 @@ def make_app(conf: Settings, *, worker: bool = False) -> Celery:
         )
     else:
         app.conf.update(result_backend=conf.get("result_backend"))
+    _check_transport(app)
     return app
+
+
+def _check_transport(app: Celery) -> None:
+    """Raises ConfigError when nothing here speaks with this kind of broker."""
+    try:
+        app.connection_for_write().transport  # noqa: B018  (made at the first look)
+    except Exception as error:
+        text = str(error.args[0]) if error.args else type(error).__name__
+        raise ConfigError(
+            f"broker_url can't be used: {text}; pymacaron[async] brings what redis:// and amqp://"
+            " need, another broker needs a package of its own"
+        ) from error
 
 
 def lease_seconds(environ: Mapping[str, str] = os.environ) -> float:
@@ -122,30 +136,43 @@ class Gate:
 
     def __init__(self) -> None:
         self._closed_until = 0.0
-        self.failing = False
+        self._failure: BrokerUnavailable | None = None
 
     def check(self) -> None:
-        if time.monotonic() < self._closed_until:
-            raise unavailable()
+        failure = self._failure
+        if failure is not None and time.monotonic() < self._closed_until:
+            raise _again(failure)
 
-    def failed(self) -> bool:
-        """Closes the gate; True for the first failure since the broker last took a task."""
-        first = not self.failing
-        self.failing = True
+    def failed(self, cause: BaseException) -> BrokerUnavailable:
+        """Closes the gate. What to raise is reported once until the broker takes a task again."""
         self._closed_until = time.monotonic() + RETRY_AFTER
-        return first
+        former = self._failure
+        if former is not None:
+            return _again(former)
+        self._failure = failure = unavailable(cause)
+        failure.error_id = str(uuid.uuid4())
+        return failure
 
     def worked(self) -> None:
-        self.failing = False
+        self._failure = None
 
 
-def unavailable(*, first: bool = False) -> BrokerUnavailable:
+def unavailable(cause: BaseException | None = None) -> BrokerUnavailable:
     url = shown_url(broker_url(get_config()))
+    why = "does not answer"
+    reason = cause.__cause__ if cause is not None else None
+    if isinstance(reason, AuthenticationError | ResponseError):
+        why = f"refuses it ({redactor.text(str(reason).rstrip('.'))})"
     error = BrokerUnavailable(
-        f"the task could not be queued: the broker {url} does not answer; try again later"
+        f"the task could not be queued: the broker {url} {why}; try again later"
     )
     error.user_message = None
-    error.first = first
+    return error
+
+
+def _again(failure: BrokerUnavailable) -> BrokerUnavailable:
+    error = BrokerUnavailable(*failure.args)
+    error.user_message, error.error_id, error.reported_before = None, failure.error_id, True
     return error
 
 

@@ -8,7 +8,7 @@ from flask import has_request_context
 from kombu.exceptions import OperationalError
 
 from pymacaron.tasks import origin, wire
-from pymacaron.tasks.broker import process, unavailable
+from pymacaron.tasks.broker import process
 from pymacaron.tasks.handle import TaskHandle
 from pymacaron.tasks.running import celery_task
 from pymacaron.tasks.task import Task, registry
@@ -36,7 +36,7 @@ class CeleryQueue:
                 kwargsrepr="",
             )
         except (OperationalError, OSError) as error:
-            raise unavailable(first=gate.failed()) from error
+            raise gate.failed(error) from error
         gate.worked()
         return TaskHandle(str(sent.id), task.name)
 

@@ -123,7 +123,7 @@ def _answer(task: Task, result: Any) -> Any:
     if not task.options.keep_result:
         return None
     try:
-        return wire.write(result, f"the result of {task.name}")
+        return wire.pack(result, f"the result of {task.name}")
     except wire.CannotTravel as error:
         log.warning("%s; a handle's get() answers None", error)
         return None

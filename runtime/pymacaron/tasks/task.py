@@ -4,6 +4,8 @@ Knows no Celery: `queueing` puts itself in, where Celery is installed."""
 
 from __future__ import annotations
 
+import inspect
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -22,13 +24,14 @@ from pymacaron.tasks import wire
 from pymacaron.tasks.failures import report_failure
 from pymacaron.tasks.handle import Finished, TaskHandle
 
+log = logging.getLogger("pymacaron.task")
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 class BrokerUnavailable(PyMacaronException):
-    """The call needs a task to be queued, and nothing takes it. `first`: it did until now."""
+    """The call needs a task to be queued, and nothing takes it."""
 
-    first = False
     code = "BROKER_UNAVAILABLE"
     status = 503
 
@@ -70,8 +73,23 @@ class _Registry:
         self.queue: Queue | None = None
         self.running: ContextVar[str] = ContextVar("pymacaron_task", default="")
 
+    def add(self, task: Task) -> None:
+        former = self.tasks.get(task.name)
+        if former is not None:
+            places = [_place(one.function) for one in (former, task)]
+            if places[0] != places[1]:
+                log.warning(
+                    "two tasks are called %s: %s and %s; the latter runs", task.name, *places
+                )
+        self.tasks[task.name] = task
+
 
 registry = _Registry()
+
+
+def _place(function: Callable[..., Any]) -> str:
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
 
 
 def is_celery_task() -> bool:
@@ -118,16 +136,23 @@ def asynctask(
     def decorate(function: F) -> F:
         if not callable(function) or isinstance(function, type):
             raise TypeError("asynctask makes tasks of functions only")
+        if inspect.iscoroutinefunction(function):
+            raise TypeError(
+                f"asynctask makes no task of the coroutine function {function.__qualname__}:"
+                " call asyncio.run() in a plain function"
+            )
         task = Task(name=name_of(function), function=function, options=options)
-        registry.tasks[task.name] = task
+        registry.add(task)
+        signature = inspect.signature(function)
 
         def enqueue(*args: Any, **kwargs: Any) -> Any:
+            signature.bind(*args, **kwargs)  # a wrong call fails here, not in a worker
             return _enqueue(task, args, kwargs)
 
         @wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
             if has_request_context() and not is_celery_task():
-                return _enqueue(task, args, kwargs)
+                return enqueue(*args, **kwargs)
             return function(*args, **kwargs)
 
         call.direct = function  # type: ignore[attr-defined]
@@ -142,8 +167,12 @@ def name_of(function: Callable[..., Any]) -> str:
     """The import path; a module that was started as a script has its file's name in a worker."""
     module = function.__module__
     if module == "__main__":
-        file = getattr(sys.modules["__main__"], "__file__", None)
-        module = Path(file).stem if file else module
+        main = sys.modules["__main__"]
+        spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+        if spec is not None:  # python -m
+            module = spec.name.removesuffix(".__main__")
+        elif file:
+            module = Path(file).stem
     return f"{module}.{function.__qualname__}"
 
 
@@ -167,7 +196,7 @@ def _enqueue(task: Task, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         except BrokerUnavailable as error:
             if needs_queue():
                 raise
-            if error.first:
+            if not error.reported_before:
                 report_warning("the broker is down: tasks run in place", {"task": task.name}, error)
     elif needs_queue():
         raise BrokerUnavailable("tasks can't be queued: Celery is not installed")

@@ -4,10 +4,11 @@ decimals, bytes. Nothing here imports or runs what a message names."""
 from __future__ import annotations
 
 import base64
+import sys
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, EnumMeta
 from typing import Any
 from uuid import UUID
 
@@ -47,11 +48,19 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "frozenset": lambda v: frozenset(map(read, v)),
     "dict": lambda v: {read(key): read(value) for key, value in v},
     "model": lambda v: _read_model(v),
+    "enum": lambda v: _read_enum(*v),
 }
 
 
-def write(value: Any, where: str = "value") -> Any:
+def pack(value: Any, where: str) -> Any:
     """JSON data of a value. Raises CannotTravel, naming the place, for what can't be sent."""
+    try:
+        return write(value, where)
+    except RecursionError:
+        raise CannotTravel(f"{where} is nested too deeply, or contains itself") from None
+
+
+def write(value: Any, where: str = "value") -> Any:
     if type(value) in PLAIN:
         return value
     if type(value) is list:
@@ -69,7 +78,10 @@ def write(value: Any, where: str = "value") -> Any:
         if isinstance(value, group):
             return {MARK: group.__name__, "v": [write(v, f"an item of {where}") for v in value]}
     if isinstance(value, Enum):
-        raise CannotTravel(f"{where} is {value}: pass its .value")
+        path = (type(value).__module__, type(value).__qualname__, value.name)
+        if _find_enum(*path) is not value:
+            raise CannotTravel(f"{where} is {value}, which no module holds: pass its .value")
+        return {MARK: "enum", "v": path}
     for kind, name, text in WRITERS:
         if isinstance(value, kind):
             return {MARK: name, "v": text(value)}
@@ -84,8 +96,8 @@ def write(value: Any, where: str = "value") -> Any:
 def write_call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a call of a task, ready for a message."""
     return {
-        "args": [write(v, f"argument {i + 1} of {name}") for i, v in enumerate(args)],
-        "kwargs": {k: write(v, f"argument {k} of {name}") for k, v in kwargs.items()},
+        "args": [pack(v, f"argument {i + 1} of {name}") for i, v in enumerate(args)],
+        "kwargs": {k: pack(v, f"argument {k} of {name}") for k, v in kwargs.items()},
     }
 
 
@@ -100,6 +112,21 @@ def read(value: Any) -> Any:
             return {key: read(v) for key, v in value.items()}
         return READERS[kind](value["v"])
     return value
+
+
+def _find_enum(module: str, path: str, name: str) -> Enum | None:
+    """A member of an enumeration in a module that is loaded already: nothing is imported."""
+    found: Any = sys.modules.get(module) if module != "__main__" else None
+    for part in path.split("."):
+        found = vars(found).get(part) if found is not None else None
+    return found.__members__.get(name) if isinstance(found, EnumMeta) else None
+
+
+def _read_enum(module: str, path: str, name: str) -> Enum:
+    member = _find_enum(module, path, name)
+    if member is None:
+        raise LookupError(f"there is no {module}.{path}.{name} here")
+    return member
 
 
 def _write_model(model: PymacaronBaseModel, where: str) -> dict[str, Any]:

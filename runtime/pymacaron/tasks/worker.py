@@ -10,14 +10,16 @@ import signal
 import socket
 import sys
 import threading
+import warnings
 from pathlib import Path
 
 import click
 from celery import Celery, signals
+from celery.exceptions import SecurityWarning
 from flask import Flask
 
 from pymacaron import log as logs
-from pymacaron.config import get_config
+from pymacaron.config import ConfigError, get_config
 from pymacaron.monitor import monitor_init
 from pymacaron.resources import (
     CELERY_WORKER_MEM,
@@ -32,6 +34,7 @@ from pymacaron.tasks.broker import broker_url, lease_seconds, make_app, process,
 from pymacaron.tasks.running import celery_task, place
 from pymacaron.tasks.task import registry
 from pymacaron.tasks.transport import Lease
+from pymacaron.tasks.unknown import PatientConsumer
 
 log = logging.getLogger("pymacaron.task")
 
@@ -52,7 +55,10 @@ def main(server: str, concurrency: int | None, env: str | None, parent_pipe: int
     sys.path.insert(0, str(Path.cwd()))
     logs.setup_logger(celery=True)
     place.flask = load(server)
-    app = make_app(get_config(), worker=True)
+    try:
+        app = make_app(get_config(), worker=True)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from error
     process.app = app
     for task in registry.tasks.values():
         celery_task(app, task)
@@ -84,6 +90,8 @@ def run(app: Celery, concurrency: int) -> int:
     signals.worker_process_init.connect(_begin)
     for chatty in ("celery.app.trace", "celery.worker.strategy", "celery.redirected"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # It warns of what root would unpickle; our messages are JSON.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     log.info(
         "%d workers for %d tasks at %s",
         concurrency,
@@ -94,6 +102,7 @@ def run(app: Celery, concurrency: int) -> int:
         hostname=f"pymacaron-{os.getpid()}@{socket.gethostname()}",
         concurrency=concurrency,
         pool="prefork",
+        consumer_cls=PatientConsumer,
         optimization="fair",
         max_memory_per_child=memory_limit(),
         without_gossip=True,

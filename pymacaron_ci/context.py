@@ -227,7 +227,15 @@ def _secrets_within(entry: Entry, secrets: Iterable[Secret]) -> Iterator[Problem
         for secret in secrets
         if len(secret.reveal()) >= _TELLING_LENGTH
     }
-    if not wanted or entry.link is not None:
+    if not wanted:
+        return
+    names = os.fsencode(entry.path) + b"\0" + os.fsencode(entry.link or "")
+    for name in sorted(name for name, value in wanted.items() if value in names):
+        yield Problem(
+            text=f"the path of a file, or a link's, holds the value of the secret {name}",
+            hint="rename it (and change the secret: git remembers it)",
+        )
+    if entry.link is not None:
         return
     longest = max(map(len, wanted.values()))
     found: set[str] = set()

@@ -18,6 +18,7 @@ from pymacaron_ci.model import Source
 
 _KEPT = ("PATH", "HOME", "TMPDIR", "XDG_CONFIG_HOME", "USERPROFILE", "SYSTEMROOT")
 _TIMEOUT = 60
+_CHUNK = 1 << 20
 _TOP = ("rev-parse", "--show-toplevel")
 _MAY_FAIL = ("log", "rev-parse", "remote")  # there: no commit yet, no remote
 # What lies in a folder without git but is nobody's source.
@@ -200,12 +201,15 @@ def _content(file: Path) -> tuple[bytes, bytes] | None:
         return b"link", os.fsencode(os.readlink(file))  # noqa: PTH115  (bytes as they are)
     if not stat.S_ISREG(status.st_mode):
         return None
+    digest = hashlib.sha256()
     try:
-        content = file.read_bytes()
+        with file.open("rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                digest.update(chunk)
     except OSError as error:
         raise BuildError(f"{file} can't be read: {error.strerror}") from error
     kind = b"program" if status.st_mode & 0o100 else b"file"
-    return kind, hashlib.sha256(content).digest()
+    return kind, digest.digest()
 
 
 def _walk(folder: Path) -> Iterator[str]:

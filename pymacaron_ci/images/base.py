@@ -13,8 +13,8 @@ from typing import Any
 
 from pymacaron_ci.errors import BuildError
 from pymacaron_ci.images import oci
-from pymacaron_ci.images.logins import Login
 from pymacaron_ci.images.registry import Repository, parse, save, split
+from pymacaron_ci.images.wire import Name
 
 # https://devguide.python.org/versions/: the last day with security fixes, taken as the month's end.
 _END_OF_LIFE = {
@@ -94,11 +94,10 @@ class Base:
             return sum(pool.map(bring, self.layers))
 
 
-def find(reference: str, wanted: Platform, login: Callable[[str], Login | None]) -> Base:
+def find(reference: str, wanted: Platform, connect: Callable[[Name], Repository]) -> Base:
     """The base image for a platform, without its layers' content."""
     where, name = split(reference)
-    parsed = parse(where)
-    repository = Repository(parsed, lambda: login(parsed.host))
+    repository = connect(parse(where))
     manifest = repository.manifest(name)
     if manifest is None:
         raise BuildError(

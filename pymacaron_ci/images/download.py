@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import unquote, urlsplit
 
+from pymacaron_ci.context import Entry
 from pymacaron_ci.errors import BuildError
 from pymacaron_ci.images import transport
 
@@ -39,9 +39,8 @@ def _one(link: Link, file: Path) -> bool:
         try:
             with file.open("wb") as out:
                 _copy(link.where, out)
-            with file.open("rb") as made:
-                if _sha256(made) == link.sha256:
-                    return True
+            if Entry(path=link.name, content=file).digest() == link.sha256:
+                return True
         except (transport.HTTPError, BuildError, OSError):
             continue
     file.unlink(missing_ok=True)
@@ -61,10 +60,3 @@ def _copy(where: str, out: IO[bytes]) -> None:
             out.write(piece)
     finally:
         answer.release_conn()
-
-
-def _sha256(stream: IO[bytes]) -> str:
-    hashed = hashlib.sha256()
-    while piece := stream.read(_PIECE):
-        hashed.update(piece)
-    return hashed.hexdigest()

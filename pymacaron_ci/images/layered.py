@@ -20,7 +20,9 @@ from pymacaron_ci.images.layers import FORMAT, SITE, Layers
 from pymacaron_ci.images.recipe import HOME, Parts, Recipe, environment, labels, parts
 from pymacaron_ci.images.recipe import runtime_settings as common_settings
 from pymacaron_ci.images.wheel_tags import Target
+from pymacaron_ci.images.wire import Name
 from pymacaron_ci.model import Image, Release
+from pymacaron_ci.waiting import Clock
 
 FINGERPRINT = "pymacaron.fingerprint"
 
@@ -45,8 +47,14 @@ class Variant:
 class LayeredBuilder:
     """Sends only what changed. What a run needs of the last one lies in the registry."""
 
-    def __init__(self, recipe: Recipe, progress: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        progress: Callable[[str], None] = lambda _: None,
+        clock: Clock | None = None,
+    ) -> None:
         self._recipe = recipe
+        self._clock = clock
         self._tell = progress
         self._scratch = tempfile.TemporaryDirectory(prefix="pymacaron-image-")
         self._folder = Path(self._scratch.name)
@@ -67,7 +75,7 @@ class LayeredBuilder:
             self.digest = self._published
             self._tell("the image of this very commit is in the registry already")
             return release.image
-        found = [bases.find(self._recipe.base_image, p, self._recipe.login) for p in platforms]
+        found = [bases.find(self._recipe.base_image, p, self._connect) for p in platforms]
         self._variants = tuple(
             self._variant(base, made, release, repository, identity) for base in found
         )
@@ -114,8 +122,10 @@ class LayeredBuilder:
         archive.write(file, image, top, fetch)
 
     def _repository(self, image: Image) -> registry.Repository:
-        name = registry.parse(image.repository)
-        return registry.Repository(name, lambda: self._recipe.login(name.host))
+        return self._connect(registry.parse(image.repository))
+
+    def _connect(self, name: Name) -> registry.Repository:
+        return registry.Repository(name, lambda: self._recipe.login(name.host), self._clock)
 
     def _identity(self, made: Parts, release: Release) -> str:
         """What the image is made from. The base by name: the same commit keeps its first base."""

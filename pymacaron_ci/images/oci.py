@@ -100,9 +100,10 @@ def make_layer(
     """Entries as a layer in a file inside `folder`. Nothing of the machine gets into it."""
     with tempfile.NamedTemporaryFile(dir=folder, suffix=".tar.gz", delete=False) as file:
         outer = _Hashing(cast("IO[bytes]", file))
-        # No name and no time in gzip's header; the level is part of the layer's identity.
+        # No name and no time in gzip's header; the level is part of the layer's identity. This one
+        # takes half the time of 6, for layers that are 4 % larger.
         with gzip.GzipFile(
-            "", "wb", compresslevel=6, fileobj=cast("IO[bytes]", outer), mtime=0
+            "", "wb", compresslevel=4, fileobj=cast("IO[bytes]", outer), mtime=0
         ) as zipped:
             inner = _Hashing(cast("IO[bytes]", zipped))
             write_tar(entries, cast("IO[bytes]", inner), created=created, below=below)

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from pymacaron_ci import installer
 from pymacaron_ci.errors import BuildError
-from pymacaron_ci.images import download, uv_resolver
+from pymacaron_ci.images import download, uv_resolver, wheels
 from pymacaron_ci.images.wheel_tags import Target
 
 _TIMEOUT = 900
+_EPOCH = "315532800"  # 1980, the earliest that a wheel can tell
 _NO_WHEEL = re.compile(
     r"(?:No matching distribution found for"
     r"|Could not find a version that satisfies the requirement) ([^\s(]+)"
@@ -145,7 +146,11 @@ def _build_pure(
     )
     failed = f"{name} has no wheel for linux/{target.architecture} and Python {target.minor}"
     try:
-        installer.run([*command, "--wheel-dir", str(scratch), requirement], environment, _TIMEOUT)
+        installer.run(
+            [*command, "--wheel-dir", str(scratch), requirement],
+            {**environment, "SOURCE_DATE_EPOCH": _EPOCH, "PYTHONHASHSEED": "0"},
+            _TIMEOUT,
+        )
     except BuildError as error:
         raise NeedsCompiler(
             f"{failed}, and building it failed", hint=hint, details=error.details
@@ -153,4 +158,4 @@ def _build_pure(
     for wheel in scratch.glob("*.whl"):
         if not wheel.name.endswith("-none-any.whl"):
             raise NeedsCompiler(f"{failed}; its sdist holds code to compile", hint=hint)
-        wheel.rename(built / wheel.name)
+        wheels.repack(wheel, built)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import configparser
 import email
-import hashlib
 import re
 import shutil
 import zipfile
@@ -54,20 +53,30 @@ def describe(wheel: Path) -> Package:
             metadata = email.message_from_string(archive.read(names[0]).decode("utf-8", "replace"))
     except (zipfile.BadZipFile, IndexError, OSError) as error:
         raise BuildError(f"{wheel.name} is not a wheel") from error
-    with wheel.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256") if hasattr(hashlib, "file_digest") else None
-        if digest is None:
-            stream.seek(0)
-            digest = hashlib.sha256(stream.read())
     return Package(
         name=re.sub(r"[-_.]+", "-", str(metadata["Name"])).lower(),
         version=str(metadata["Version"]),
         file=wheel.name,
-        sha256=digest.hexdigest(),
+        sha256=Entry(path=wheel.name, content=wheel).digest(),
         license=str(metadata["License-Expression"] or metadata["License"] or "").split("\n")[0],
         homepage=str(metadata["Home-page"] or ""),
         requires=tuple(str(line) for line in metadata.get_all("Requires-Dist") or ()),
     )
+
+
+def repack(wheel: Path, folder: Path) -> Path:
+    """The same files as a wheel in `folder` that shows neither time nor umask of its making."""
+    made = folder / wheel.name
+    with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(made, "w") as new:
+        for info in sorted(old.infolist(), key=lambda each: each.filename):
+            if info.is_dir():
+                continue
+            header = zipfile.ZipInfo(info.filename)
+            program = (info.external_attr >> 16) & 0o100
+            header.external_attr = (0o100755 if program else 0o100644) << 16
+            with old.open(info) as source, new.open(header, "w") as out:
+                shutil.copyfileobj(source, out)
+    return made
 
 
 def unpack(wheels: Iterable[Path], folder: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from pymacaron_ci import context
 from pymacaron_ci.errors import BuildError
+from pymacaron_ci.images import oci
 from pymacaron_ci.model import Secret
 from tests.ci.image_parts import ENVIRON, commit, write
 
@@ -144,6 +146,16 @@ def test_a_private_key_is_left_out_whatever_its_name(tmp_path: Path, path: str) 
 def test_files_that_a_service_needs_are_kept(tmp_path: Path, path: str, content: str) -> None:
     commit(tmp_path, {"pym-config.yaml": "", path: content})
     assert path in paths(collect(tmp_path))
+
+
+def test_a_path_that_holds_a_secret_stops_the_build_without_showing_it(tmp_path: Path) -> None:
+    write(tmp_path, {"pym-config.yaml": "", "keys/hunter2hunter2.txt": ""})
+    (tmp_path / "link").symlink_to("keys/hunter2hunter2.txt")
+    with pytest.raises(BuildError) as caught:
+        collect(tmp_path, secrets=[Secret("DB_PASSWORD", "hunter2hunter2")])
+    assert len(caught.value.problems) == 2
+    assert "DB_PASSWORD" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_the_value_of_a_secret_in_a_file_stops_the_build_without_showing_it(tmp_path: Path) -> None:
@@ -291,3 +303,40 @@ def test_a_tar_depends_on_nothing_but_its_entries_and_reads_back_as_they_are(
                 read = back.extractfile(member)
                 assert read
                 assert read.read() == entry.content
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(tree=TREES)
+def test_a_folders_layer_depends_on_its_files_alone(
+    tree: dict[str, tuple[bytes, bool, str | None]],
+) -> None:
+    """Written in another order, with other modes and times, among folders that are empty."""
+    tree = {
+        path: value
+        for path, value in tree.items()
+        if not any(other.startswith(f"{path}/") for other in tree)
+        and len(os.fsencode(path)) < 200
+        and not any(part.startswith(".") or "~" in part for part in path.split("/"))
+    }
+    layers = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for number, items in enumerate([list(tree.items()), list(tree.items())[::-1]]):
+            folder = Path(scratch) / f"{number}"
+            write(folder, {"pym-config.yaml": ""})
+            for path, (content, program, link) in items:
+                file = folder / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                if link is not None:
+                    file.symlink_to(f"./{link}")
+                    continue
+                file.write_bytes(content)
+                file.chmod((0o644, 0o600)[number] | (0o100 if program else 0))
+                os.utime(file, (number, number))
+            (folder / ("empty" * number) / "empty").mkdir(parents=True)
+            layers.append(
+                oci.make_layer(
+                    collect(folder).entries, Path(scratch), created=1, below="pym", made_by="x"
+                )
+            )
+    assert layers[0].diff_id == layers[1].diff_id
+    assert layers[0].blob.digest == layers[1].blob.digest

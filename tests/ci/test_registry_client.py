@@ -13,6 +13,7 @@ from pymacaron_ci.images import oci, registry
 from pymacaron_ci.images.logins import Login
 from pymacaron_ci.images.wire import Name
 from tests.ci.faulty_registry import Handler, State, faulty_registry, first
+from tests.ci.image_parts import Hurried
 
 BIG = random.Random(1).randbytes(2_500_000)
 
@@ -22,19 +23,6 @@ class Repository(registry.Repository):
 
     MONOLITHIC = 1 << 18
     CHUNK = 1 << 20
-
-
-class Hurried:
-    """A clock on which waiting takes no time."""
-
-    def __init__(self) -> None:
-        self.pauses: list[float] = []
-
-    def now(self) -> float:
-        return sum(self.pauses)
-
-    def sleep(self, seconds: float) -> None:
-        self.pauses.append(seconds)
 
 
 @pytest.fixture

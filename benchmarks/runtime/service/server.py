@@ -1,4 +1,4 @@
-"""The benchmark's API served by pymacaron."""
+"""The benchmark's API served by pymacaron, which logs each request."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ app = Flask(__name__)
 def start(port: int) -> None:
     config = get_config()
     config.jwt_secret, config.jwt_issuer, config.jwt_audience = "s" * 32, "bench", "bench"
-    # The others log no requests either.
-    api = API(app, port=port, log_level=logging.WARNING)
+    api = API(app, port=port, log_level=logging.INFO)
     api.load_apis(Path(__file__).parent / "apis")
     api.start()
 

@@ -36,6 +36,8 @@ class RequestInfo:
     @property
     def path(self) -> str:
         raw = str(self.environ.get("PATH_INFO", ""))
+        if raw.isascii():
+            return raw
         return raw.encode("latin-1", "replace").decode("utf-8", "replace")
 
 

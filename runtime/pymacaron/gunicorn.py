@@ -95,6 +95,11 @@ def when_ready(server: Any) -> None:
     signal.signal(signal.SIGTERM, leave)
 
 
+def post_worker_init(worker: Any) -> None:  # noqa: ARG001  (gunicorn's signature)
+    """The application is loaded."""
+    logs.write_behind()
+
+
 def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001  (gunicorn's signature)
     """Metrics of a worker that is gone are no longer live ones."""
     metrics.forget_process(worker.pid)

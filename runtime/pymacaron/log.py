@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from pymacaron.context import current
 from pymacaron.flask_contexts import current_user
+from pymacaron.log_behind import Behind
 from pymacaron.redaction import redactor
 
 DEFAULT_LEVEL = logging.DEBUG
-_quoted = json.encoder.encode_basestring_ascii
+quoted = json.encoder.encode_basestring_ascii
 # The libraries whose lower levels say nothing about the service.
 QUIET: Mapping[str, int] = {
     "boto": logging.INFO,
@@ -68,47 +69,78 @@ class JsonFormatter(logging.Formatter):
     def __init__(self, kind: str) -> None:
         super().__init__()
         release = os.environ.get("PYM_RELEASE")
-        self._constant = f', "kind": {_quoted(kind)}' + (
-            f', "release": {_quoted(release)}' if release else ""
+        self._constant = f', "kind": {quoted(kind)}' + (
+            f', "release": {quoted(release)}' if release else ""
         )
 
     def format(self, record: logging.LogRecord) -> str:
-        # Written by hand: json.dumps() of a dict takes longer than all the rest of a line.
-        severity = SEVERITY.get(record.levelno, record.levelname)
-        parts = [
-            f'{{"time": "{_rfc3339(record.created)}", "severity": {_quoted(severity)}, '
-            f'"message": {_quoted(redactor.text(record.getMessage()))}, '
-            f'"logger": {_quoted(record.name)}, "pid": {record.process}{self._constant}'
-        ]
-        info = current.get()
-        if info is not None:
-            parts.append(f'"request_id": "{info.id}"')
-            if info.trace_id:
-                parts.append(f'"trace_id": "{info.trace_id}"')
-        user = _user()
-        if user:
-            parts.append(f'"user": {_quoted(redactor.text(user))}')
+        severity = SEVERITY.get(record.levelno) or quoted(record.levelname)[1:-1]
+        message = quoted(redactor.text(record.getMessage()))
+        parts = [self.line(record.created, severity, message, quoted(record.name))]
         fields = getattr(record, "fields", None)
         if fields:
-            parts.extend(f"{_quoted(str(k))}: {_json(v)}" for k, v in fields.items())
+            parts.extend(f"{quoted(str(k))}: {_json(v)}" for k, v in fields.items())
         if record.exc_info:
             trace = redactor.text(self.formatException(record.exc_info))
-            parts.append(f'"exception": {_quoted(trace)}')
+            parts.append(f'"exception": {quoted(trace)}')
         if record.stack_info:
-            parts.append(f'"stack": {_quoted(redactor.text(record.stack_info))}')
+            parts.append(f'"stack": {quoted(redactor.text(record.stack_info))}')
         return ", ".join(parts) + "}"
+
+    def line(self, created: float, severity: str, message: str, logger: str) -> str:
+        """The beginning of a line, up to what is its own. `message` and `logger` are JSON.
+
+        Written by hand: json.dumps() of a dict takes longer than all the rest of a line."""
+        line = (
+            f'{{"time": "{_rfc3339(created)}", "severity": "{severity}", "message": {message}, '
+            f'"logger": {logger}, "pid": {os.getpid()}{self._constant}'
+        )
+        info = current.get()
+        if info is not None:
+            line += f', "request_id": "{info.id}"'
+            if info.trace_id:
+                line += f', "trace_id": "{info.trace_id}"'
+        user = _user()
+        return f'{line}, "user": {quoted(redactor.text(user))}' if user else line
 
 
 class SafeHandler(logging.Handler):
     """Writes to what is standard output at the time. Its failures never reach who logs."""
 
+    _behind: Behind | None = None
+
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            text = self.format(record)
-            sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n")
+            text = self.format(record).encode("utf-8", "backslashreplace").decode("utf-8")
+        except Exception:  # noqa: BLE001  (a record that can't be shown must not fail a request)
+            self.handleError(record)
+            return
+        self.write(text, at_once=record.levelno >= logging.WARNING)
+
+    def write(self, line: str, at_once: bool = True) -> None:
+        """A line, now, or soon where lines are written behind."""
+        if self._behind is None:
+            self._print(line + "\n")
+            return
+        self._behind.add(line + "\n")
+        if at_once:
+            self._behind.flush()
+
+    def write_behind(self) -> None:
+        """From now on lines below WARNING are written a moment later, together."""
+        self._behind = self._behind or Behind(self._print)
+
+    def flush(self) -> None:
+        if self._behind is not None:
+            self._behind.flush()
+
+    def _print(self, text: str) -> None:
+        try:
+            sys.stdout.write(text)
             sys.stdout.flush()
         except Exception:  # noqa: BLE001  (a full disk or a closed pipe must not fail a request)
-            self.handleError(record)
+            with contextlib.suppress(Exception):  # no place left to say it
+                sys.stderr.write(f"the log can't be written: {traceback.format_exc(limit=1)}")
 
     def handleError(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(Exception):  # no place left to say it
@@ -123,6 +155,14 @@ def make_handler(celery: bool = False) -> logging.Handler:
     handler = SafeHandler()
     handler.setFormatter(JsonFormatter(kind) if wants_json(os.environ) else TextFormatter(kind))
     return handler
+
+
+def write_behind() -> None:
+    """Makes handlers of this kind write lines below WARNING a moment later: for a server's worker,
+    which flushes them when it ends."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, SafeHandler):
+            handler.write_behind()
 
 
 def setup_logger(celery: bool = False) -> None:
@@ -217,7 +257,7 @@ def printable(text: str) -> str:
 
 def _json(value: object) -> str:
     if isinstance(value, str):
-        return _quoted(redactor.text(value))
+        return quoted(redactor.text(value))
     if type(value) in (int, float):
         return repr(value)
     return json.dumps(redactor.data(value))

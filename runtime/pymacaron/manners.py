@@ -31,7 +31,7 @@ def graceful_seconds() -> int:
 
 def most_requests() -> int:
     """A worker is replaced after so many requests, up to a fifth more, so that leaks stay small."""
-    return int(os.environ.get("PYM_MAX_REQUESTS") or 50_000)
+    return int(os.environ.get("PYM_MAX_REQUESTS") or 500_000)
 
 
 def default_bind() -> str:

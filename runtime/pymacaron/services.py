@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, Response
 
 from pymacaron import log as logs
-from pymacaron import monitor, tokens
+from pymacaron import monitor, request_log, tokens
 from pymacaron.config import ConfigError, get_config
 from pymacaron.context import RequestInfo, current, id_for
 from pymacaron.health import health
@@ -164,26 +164,7 @@ def log_request(method: str, route: str, status: int, seconds: float, size: int)
         return
     info = current.get()
     path = info.path if info else route
-    ms = round(seconds * 1000, 2)
-    shown = logs.printable(path)
-    record = log.makeRecord(  # log.log() would search the stack for the caller's file and line
-        log.name,
-        level,
-        __file__,
-        0,
-        "%s %s %s %s ms %s B",
-        (method, shown, status, ms, size),
-        None,
-    )
-    record.fields = {
-        "method": method,
-        "route": route,
-        "path": shown,
-        "status": status,
-        "ms": ms,
-        "bytes": size,
-    }
-    log.handle(record)
+    request_log.write(level, method, route, path, status, seconds, size)
 
 
 def _ready() -> Response:

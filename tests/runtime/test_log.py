@@ -13,12 +13,16 @@ import pytest
 from flask import Flask
 
 from pymacaron import log as logs
+from pymacaron import request_log
 from pymacaron.auth import generate_token, load_auth_token, requires_auth
 from pymacaron.config import PyMacaronConfig
 from pymacaron.context import RequestInfo, current, id_for, request_id
 from pymacaron.crash import ErrorHandling
 from pymacaron.log import get_logger, pymlogger, set_level, setup_logger
+from pymacaron.log_behind import Behind
+from pymacaron.redaction import redactor
 from tests.runtime.conftest import SECRET
+from tests.runtime.served import until
 
 
 @pytest.fixture
@@ -299,3 +303,66 @@ def test_the_request_id_is_known_within_the_request_only() -> None:
     assert request_id() == "abc"
     current.reset(told)
     assert request_id() == ""
+
+
+HIDDEN = "hidden-by-the-tests-of-the-log"
+
+
+class Collect(logging.Handler):
+    """A handler of an application's own."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        pass
+
+
+@pytest.mark.parametrize("path", ["/me/bob", "/m\u00fcller\n\x1b[2J", f"/{HIDDEN}"])
+@pytest.mark.parametrize("status", [200, 503])
+def test_the_line_of_a_request_is_the_same_whoever_listens(
+    out: Out,
+    root: logging.Logger,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    status: int,
+) -> None:
+    monkeypatch.setenv("PYM_LOG_FORMAT", "json")
+    setup_logger()
+    redactor.hide([HIDDEN])
+    level = logging.ERROR if status == 503 else logging.INFO
+    info = RequestInfo(environ={}, id="id-1", user="ada", trace_id="t1")
+    token = current.set(info)
+    try:
+        request_log.write(level, "GET", "/{x}", path, status, 0.01234, 7)
+        root.addHandler(Collect())
+        request_log.write(level, "GET", "/{x}", path, status, 0.01234, 7)
+    finally:
+        current.reset(token)
+    quick, slow = (list({**line, "time": ""}.items()) for line in as_json(out))
+    assert quick == slow
+    assert ("severity", "ERROR" if status == 503 else "INFO") in quick
+    assert HIDDEN not in out.getvalue()
+
+
+def test_lines_written_behind_keep_their_order_and_none_is_cut() -> None:
+    pieces: list[str] = []
+    behind = Behind(pieces.append, pause=0.001)
+    lines = [f"{number} {'x' * (number % 500)}\n" for number in range(2000)]
+    lines.append("y" * 10_000 + "\n")
+    for line in lines:
+        behind.add(line)
+    behind.flush()
+    assert "".join(pieces) == "".join(lines)
+    assert all(piece.endswith("\n") for piece in pieces)
+    assert all(len(piece) <= 4096 for piece in pieces[:-1])
+    assert len(pieces) < len(lines) / 5
+
+
+def test_what_is_written_behind_comes_by_itself_and_warnings_come_at_once(out: Out) -> None:
+    setup_logger()
+    logs.write_behind()
+    log = get_logger()
+    log.info("first")
+    log.warning("second")
+    text = out.getvalue()
+    assert text.index("first") < text.index("second")
+    log.info("third")
+    until(lambda: "third" in out.getvalue(), "it never came")

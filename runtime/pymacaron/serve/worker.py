@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from granian import _futures, _granian
 from granian.http import HTTP1Settings
 
+from pymacaron import log as logs
 from pymacaron.config import ConfigError
 from pymacaron.health import health
 from pymacaron.manners import (
@@ -84,6 +85,7 @@ def work(settings: Settings, listener: socket.socket, life: Life) -> int:
         most_requests=settings.most_requests + random.randint(0, settings.most_requests // 5),  # noqa: S311
         used_up=lambda: os.kill(os.getpid(), signal.SIGTERM),
     )
+    logs.write_behind()
     server = Server(settings, listener, gateway)
     life.serves()
     while not mailbox.wait(1.0):

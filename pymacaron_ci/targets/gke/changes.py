@@ -8,8 +8,9 @@ from typing import Any
 from pymacaron_ci.errors import DeployError
 from pymacaron_ci.model import Release, Step
 from pymacaron_ci.targets.gke import names, planning, workload
-from pymacaron_ci.targets.gke.client import Refused, path, path_of
 from pymacaron_ci.targets.gke.owned import applied
+from pymacaron_ci.targets.gke.refusals import Refused
+from pymacaron_ci.targets.gke.resources import path, path_of
 from pymacaron_ci.targets.gke.site import Site
 from pymacaron_ci.targets.gke.state import Seen, is_ours, marks_of, template_of
 from pymacaron_ci.targets.gke.steps import BringBack, MarkProven, Open, Provide, RollOut

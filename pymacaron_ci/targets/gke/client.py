@@ -7,10 +7,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from pymacaron_ci.targets.calls import BUSY, TIMEOUT, CallFailed, repeated, retry_after
+from pymacaron_ci.targets.calls import TIMEOUT, repeated
+from pymacaron_ci.targets.gke.refusals import (
+    LOG_IN,
+    Answer,
+    Refused,
+    innermost,
+    refusal_of,
+    status_of,
+)
+from pymacaron_ci.targets.gke.resources import path, path_of
 from pymacaron_ci.waiting import Clock, SystemClock
 
 T = TypeVar("T")
@@ -19,18 +27,6 @@ APPLY = "application/apply-patch+yaml"  # JSON is YAML
 MERGE = "application/merge-patch+json"
 JSON = "application/json"
 CREATED = 201
-
-
-class Answer(Protocol):
-    """The part of requests.Response that is used here."""
-
-    status_code: int
-    headers: Any
-
-    @property
-    def content(self) -> bytes: ...
-
-    def json(self) -> Any: ...
 
 
 class Http(Protocol):
@@ -47,68 +43,6 @@ class Http(Protocol):
         timeout: tuple[float, float] | None = None,
         allow_redirects: bool = True,
     ) -> Answer: ...
-
-
-@dataclass(frozen=True)
-class Cause:
-    """One of the reasons that an answer gives: which field, and what is wrong with it."""
-
-    reason: str = ""
-    field: str = ""
-    message: str = ""
-
-
-class Refused(CallFailed):
-    """What the API server refused, in its own words."""
-
-    def __init__(
-        self, text: str, *, reason: str = "", causes: tuple[Cause, ...] = (), **options: Any
-    ) -> None:
-        super().__init__(text, **options)
-        self.reason = reason
-        self.causes = causes
-
-    @property
-    def others_fields(self) -> tuple[Cause, ...]:
-        """Fields that another manager holds: why an apply was refused, if that was it."""
-        return tuple(c for c in self.causes if c.reason == "FieldManagerConflict")
-
-
-@dataclass(frozen=True)
-class Resource:
-    """Where objects of a kind are found."""
-
-    version: str
-    plural: str
-    namespaced: bool = True
-
-
-RESOURCES: Mapping[str, Resource] = {
-    "Namespace": Resource("v1", "namespaces", namespaced=False),
-    "ServiceAccount": Resource("v1", "serviceaccounts"),
-    "Secret": Resource("v1", "secrets"),
-    "Service": Resource("v1", "services"),
-    "Pod": Resource("v1", "pods"),
-    "Event": Resource("v1", "events"),
-    "Deployment": Resource("apps/v1", "deployments"),
-    "ReplicaSet": Resource("apps/v1", "replicasets"),
-    "HorizontalPodAutoscaler": Resource("autoscaling/v2", "horizontalpodautoscalers"),
-    "PodDisruptionBudget": Resource("policy/v1", "poddisruptionbudgets"),
-    "Ingress": Resource("networking.k8s.io/v1", "ingresses"),
-    "ManagedCertificate": Resource("networking.gke.io/v1", "managedcertificates"),
-    "FrontendConfig": Resource("networking.gke.io/v1beta1", "frontendconfigs"),
-    "BackendConfig": Resource("cloud.google.com/v1", "backendconfigs"),
-}
-
-
-def path(kind: str, namespace: str, name: str = "") -> str:
-    """`apis/apps/v1/namespaces/hello/deployments/hello`"""
-    resource = RESOURCES[kind]
-    parts = ["apis" if "/" in resource.version else "api", resource.version]
-    if resource.namespaced:
-        parts += ["namespaces", namespace]
-    parts.append(resource.plural)
-    return "/".join([*parts, name] if name else parts)
 
 
 class Kubernetes:
@@ -226,8 +160,8 @@ class Kubernetes:
             answer.content  # noqa: B018  (reads it)
         except requests.RequestException as error:
             raise self._lost(error) from error
-        if answer.status_code >= 400 and _status(answer):
-            raise self._refusal(answer)
+        if answer.status_code >= 400 and status_of(answer):
+            raise refusal_of(answer, self._where)
         return answer
 
     def _repeated(self, call: Callable[[], T]) -> T:
@@ -276,7 +210,7 @@ class Kubernetes:
             answer.content  # noqa: B018  (reads it: a connection may break half-way)
         except requests.exceptions.SSLError as error:
             raise Refused(
-                f"{self._where} has a certificate that can't be trusted: {_innermost(error)}",
+                f"{self._where} has a certificate that can't be trusted: {innermost(error)}",
                 hint="is the address the cluster's own? Its authority is the one that GKE's API "
                 "or the kubeconfig file tells",
             ) from error
@@ -285,10 +219,10 @@ class Kubernetes:
         except GoogleAuthError as error:
             text = str(error.args[0] if error.args else error)
             raise Refused(
-                f"no access token for {self._where}: {text}", code=401, hint=_LOG_IN
+                f"no access token for {self._where}: {text}", code=401, hint=LOG_IN
             ) from error
         if answer.status_code >= 400:
-            raise self._refusal(answer)
+            raise refusal_of(answer, self._where)
         return answer
 
     def _lost(self, error: Exception) -> Refused:
@@ -299,60 +233,6 @@ class Kubernetes:
             hint=self._unreachable,
         )
 
-    def _refusal(self, answer: Answer) -> Refused:
-        code = answer.status_code
-        status = _status(answer)
-        reason = str(status.get("reason") or "")
-        message = str(status.get("message") or "no reason given")
-        causes = (status.get("details") or {}).get("causes") or []
-        return Refused(
-            f"{self._where} answers {code} {reason}: {message}".replace("  ", " "),
-            code=code,
-            reason=reason,
-            message=message,
-            causes=tuple(
-                Cause(str(c.get("reason", "")), str(c.get("field", "")), str(c.get("message", "")))
-                for c in causes
-            ),
-            # the API server says 500 to a manifest that isn't of the right types, and will again
-            transient=code in BUSY and not message.startswith("failed to create typed patch"),
-            retry_after=retry_after(answer.headers),
-            hint=_hint(code, reason),
-        )
-
-
-def path_of(manifest: Mapping[str, Any]) -> str:
-    metadata = manifest["metadata"]
-    return path(manifest["kind"], metadata.get("namespace", ""), metadata["name"])
-
-
-_LOG_IN = (
-    "check the log-in of this job: the credentials are expired, revoked, or not this cluster's"
-)
-
-
-def _hint(code: int, reason: str) -> str | None:
-    if code == 401:
-        return _LOG_IN
-    if code == 403:
-        return "give the deployer the permissions that docs/targets/gke.md lists"
-    if code == 429:
-        return "the API server is busy: run it again in a minute"
-    if code in BUSY:
-        return "run it again: what is done already is kept"
-    if reason == "Invalid":
-        return "an object of the same name that was made otherwise may be in the way"
-    return None
-
-
-def _status(answer: Answer) -> Body:
-    """The Status object of an error, if it is one."""
-    try:
-        value = answer.json()
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) and value.get("kind") == "Status" else {}
-
 
 def _none_if_absent(call: Callable[[], Body]) -> Body | None:
     try:
@@ -361,9 +241,3 @@ def _none_if_absent(call: Callable[[], Body]) -> Body | None:
         if error.code == 404:
             return None
         raise
-
-
-def _innermost(error: BaseException) -> str:
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__ or error
-    return str(error)

@@ -13,7 +13,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 from pymacaron_ci.errors import Failure
 from pymacaron_ci.targets.calls import repeated
-from pymacaron_ci.targets.gke.client import Answer, Kubernetes
+from pymacaron_ci.targets.gke.client import Kubernetes
+from pymacaron_ci.targets.gke.refusals import Answer
 
 LARGEST = 32 * 2**20  # bytes of a request's body
 HOP_BY_HOP = frozenset(

@@ -12,7 +12,8 @@ from pymacaron_ci.targets import artifact_registry
 from pymacaron_ci.targets.gcp import GoogleSession
 from pymacaron_ci.targets.gke import names, planning, workload
 from pymacaron_ci.targets.gke.changes import refusal
-from pymacaron_ci.targets.gke.client import RESOURCES, Refused, path
+from pymacaron_ci.targets.gke.refusals import Refused
+from pymacaron_ci.targets.gke.resources import RESOURCES, path
 from pymacaron_ci.targets.gke.site import Site
 from pymacaron_ci.targets.gke.wanted import Wanted
 from pymacaron_ci.targets.gke.workload import Manifest
@@ -20,7 +21,7 @@ from pymacaron_ci.targets.preflight import Check, Finding, bad, side_by_side
 
 REVIEWS = "apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 LARGEST_SECRET = 2**20  # bytes
-WRITE = ("get", "create", "patch", "delete")
+WRITE = ("create", "patch", "delete")  # whether we may get them, a look has told
 # verb, group, resource, subresource: besides the objects themselves
 READ = (
     ("list", "apps", "replicasets", ""),
@@ -55,7 +56,7 @@ class Preflight:
         """The permissions that are missing, where not even looking is allowed."""
         checks: list[Check] = []
         for site in self.sites:
-            checks += _permissions(site, site.manifests(release))
+            checks += _permissions(site, site.manifests(release), ("get", *WRITE))
         return [f.problem for f in _denied(side_by_side(checks)) if f.problem]
 
     def _repository(self) -> Iterator[Finding]:
@@ -86,19 +87,21 @@ class Preflight:
                 )
 
 
-def _permissions(site: Site, manifests: Sequence[Manifest]) -> Iterator[Check]:
-    for right in rights(manifests):
+def _permissions(
+    site: Site, manifests: Sequence[Manifest], verbs: Sequence[str] = WRITE
+) -> Iterator[Check]:
+    for right in rights(manifests, verbs):
         yield f"permissions in {site.namespace}", partial(_may, site, right)
 
 
-def rights(manifests: Sequence[Manifest]) -> list[Right]:
+def rights(manifests: Sequence[Manifest], verbs: Sequence[str]) -> list[Right]:
     """What the deployer must be allowed in a namespace."""
     found: list[Right] = []
     for kind in ["Deployment", *(m["kind"] for m in manifests)]:
         resource = RESOURCES[kind]
         group = resource.version.rpartition("/")[0]
-        verbs = WRITE if resource.namespaced else WRITE[:3]
-        found += [(verb, group, resource.plural, "") for verb in verbs]
+        needed = [v for v in verbs if resource.namespaced or v != "delete"]  # namespaces stay
+        found += [(verb, group, resource.plural, "") for verb in needed]
     return [*found, *READ]
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from pymacaron_ci.errors import DeployError
 from pymacaron_ci.model import Phase, Verdict
-from pymacaron_ci.targets.gke.client import path
 from pymacaron_ci.targets.gke.forward import Forwarder
+from pymacaron_ci.targets.gke.resources import path
 from pymacaron_ci.targets.gke.site import Site
 from pymacaron_ci.targets.gke.watch import Watch
 

@@ -10,7 +10,9 @@ from typing import Any
 from pymacaron_ci.errors import DeployError
 from pymacaron_ci.model import Release
 from pymacaron_ci.targets.gke import names, surroundings, workload
-from pymacaron_ci.targets.gke.client import Kubernetes, Refused, path, path_of
+from pymacaron_ci.targets.gke.client import Kubernetes
+from pymacaron_ci.targets.gke.refusals import Refused
+from pymacaron_ci.targets.gke.resources import path, path_of
 from pymacaron_ci.targets.gke.state import Seen, annotations_of, owned_by, same, template_of
 from pymacaron_ci.targets.gke.wanted import Place, Wanted
 from pymacaron_ci.targets.gke.workload import Manifest

@@ -14,9 +14,10 @@ from pymacaron_ci.targets.gcp import GoogleSession
 from pymacaron_ci.targets.gke import planning
 from pymacaron_ci.targets.gke.access import Clusters
 from pymacaron_ci.targets.gke.changes import Changes
-from pymacaron_ci.targets.gke.client import Kubernetes, Refused
+from pymacaron_ci.targets.gke.client import Kubernetes
 from pymacaron_ci.targets.gke.preflight import Preflight
 from pymacaron_ci.targets.gke.proof import Proof
+from pymacaron_ci.targets.gke.refusals import Refused
 from pymacaron_ci.targets.gke.site import Site
 from pymacaron_ci.targets.gke.steps import MarkProven, SpotStep
 from pymacaron_ci.targets.gke.wanted import Place, Wanted, wanted

@@ -9,7 +9,8 @@ from typing import Any
 from pymacaron_ci.errors import DeployError
 from pymacaron_ci.model import Problem
 from pymacaron_ci.targets.gke import rollout
-from pymacaron_ci.targets.gke.client import Refused, path
+from pymacaron_ci.targets.gke.refusals import Refused
+from pymacaron_ci.targets.gke.resources import path
 from pymacaron_ci.targets.gke.rollout import Trouble
 from pymacaron_ci.targets.gke.site import Site
 from pymacaron_ci.waiting import Pending, Ready, wait_for

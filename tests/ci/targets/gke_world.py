@@ -23,7 +23,7 @@ from pymacaron_ci.simulator.simulation import Simulation
 from pymacaron_ci.targets.gcp import Endpoints, GoogleSession
 from pymacaron_ci.targets.gke import Gke
 from pymacaron_ci.targets.gke.access import GoogleClusters
-from pymacaron_ci.targets.gke.client import path
+from pymacaron_ci.targets.gke.resources import path
 from pymacaron_ci.targets.gke.wanted import Place, Spot, Wanted
 from pymacaron_ci.waiting import SystemClock
 from pymacaron_ci.worlds.gke import on_loopback

@@ -13,7 +13,7 @@ import pytest
 from pymacaron_ci.errors import DeployError
 from pymacaron_ci.model import Image, Release, Secret, Step
 from pymacaron_ci.targets.gke import Gke, workload
-from pymacaron_ci.targets.gke.client import path
+from pymacaron_ci.targets.gke.resources import path
 from pymacaron_ci.targets.gke.steps import BringBack, RollOut
 from tests.ci.targets.cloud_run_world import Builder
 from tests.ci.targets.gke_world import KUBECTL, SECRET, World, release, world

@@ -24,8 +24,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pymacaron_ci.errors import DeployError
 from pymacaron_ci.targets.gcp import FixedToken
 from pymacaron_ci.targets.gke.access import Endpoint, connected
-from pymacaron_ci.targets.gke.client import Kubernetes, Refused
+from pymacaron_ci.targets.gke.client import Kubernetes
 from pymacaron_ci.targets.gke.kubeconfig import Kubeconfig
+from pymacaron_ci.targets.gke.refusals import Refused
 from tests.ci.targets.cloud_run_world import FastClock
 
 

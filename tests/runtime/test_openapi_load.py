@@ -5,7 +5,11 @@
 from __future__ import annotations
 
 import json
+import random
 import time
+from collections.abc import Iterator
+from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +93,8 @@ components:
         ("{exclusiveMaximum: true}", "exclusiveMaximum must be a number"),
         ("{pattern: '\\Aa'}", "\\A is not part of ECMA-262: use ^ and $"),
         ("{pattern: '(?i)a'}", "(?i is not part of ECMA-262"),
+        ("{type: {type: object}}", "is no type"),
+        ("{maxItems: .inf}", "maxItems must be a number"),
         ("{multipleOf: 0}", "multipleOf must be greater than 0"),
         ("{enum: a}", "enum must be a list of values"),
         ("{allOf: []}", "allOf must be a list of schemas, with at least one"),
@@ -158,6 +164,35 @@ def test_whatever_stands_in_a_file_the_answer_is_a_spec_error(
     file.write_text(text, encoding="utf-8")
     with pytest.raises(SpecError):
         load(file)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, each in inner:
+        yield (*path, key)
+        if isinstance(each, dict | list):
+            yield from places(each, (*path, key))
+
+
+def test_whatever_stands_in_the_place_of_a_value_the_answer_is_a_spec_error(
+    tmp_path: Path,
+) -> None:
+    text = (Path(__file__).parent / "garden" / "apis" / "garden.yaml").read_text(encoding="utf-8")
+    garden = yaml.safe_load(text)
+    everywhere = list(places(garden))
+    others: list[Any] = [None, True, 1, -1.5, "", "x", [], [[]], [{}], {}, {"a": {}}, {"$ref": 7}]
+    others += [{"$ref": "#"}, {"type": {}}, float("inf")]
+    dice = random.Random(17)
+    for _ in range(120):
+        spec = deepcopy(garden)
+        *above, last = dice.choice(everywhere)
+        place: Any = spec
+        for key in above:
+            place = place[key]
+        place[last] = dice.choice(others)
+        (tmp_path / "garden.json").write_text(json.dumps(spec, default=str))
+        with suppress(SpecError):
+            ModelPool(load(tmp_path / "garden.json"))
 
 
 @pytest.mark.parametrize(

@@ -206,7 +206,7 @@ class _Keywords:
                 self.bad("type", "type must name at least one type")
             names = set()
             for kind in kinds:
-                if kind in OLD_TYPES and self.reader.dialect == "2.0":
+                if isinstance(kind, str) and kind in OLD_TYPES and self.reader.dialect == "2.0":
                     kind, schema.format = OLD_TYPES[kind]
                 if kind is None:
                     kind = "null"
@@ -387,7 +387,11 @@ class _Keywords:
         value = self.raw.get(keyword)
         if keyword not in self.raw:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or (isinstance(value, float) and not math.isfinite(value))
+        ):
             self.bad(keyword, f"{keyword} must be a number")
             return None
         return value

@@ -42,9 +42,13 @@ def first_phases(config: Config, project: str | None) -> Callable[[Release], tup
 
 
 def simulated(config: Config, endpoints: Endpoints, progress: Callable[[str], None]) -> Target:
+    from pymacaron_ci.simulator.google import rehearsal
+
+    asked = wanted(config, SIMULATED_PROJECT)
+    rehearsal.provide(endpoints.google, asked.project, asked.secrets.values())
     session = gcp.GoogleSession.over(
         gcp.FixedToken("simulated"),
         endpoints=gcp.Endpoints.all_at(endpoints.google),
         progress=progress,
     )
-    return cloud_run.CloudRun(config, session, project=SIMULATED_PROJECT, progress=progress)
+    return cloud_run.CloudRun(asked, session, progress=progress)

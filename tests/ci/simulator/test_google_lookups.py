@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 
+from pymacaron_ci.simulator.google import rehearsal
+from pymacaron_ci.targets.cloud_run.wanted import SecretVersion
 from tests.ci.simulator.images import push
 from tests.ci.simulator.world import World
 
@@ -75,3 +77,18 @@ def test_secrets_keep_their_versions(google: World) -> None:
     assert [s["name"] for s in google.call("GET", base)["secrets"]]
     google.call("DELETE", f"{base}/token")
     assert google.error("GET", f"{base}/token")["status"] == "NOT_FOUND"
+
+
+def test_a_rehearsal_has_every_secret_that_is_named(google: World) -> None:
+    secrets = [
+        SecretVersion(name="db", version="3"),
+        SecretVersion(name="token"),
+        SecretVersion(name="projects/q/secrets/other"),
+    ]
+    for _ in range(2):
+        rehearsal.provide(google.google.url, "p", secrets)
+    for project, name, version in (("p", "db", 3), ("p", "token", 1), ("q", "other", 1)):
+        path = f"/v1/projects/{project}/secrets/{name}"
+        data = google.call("GET", f"{path}/versions/{version}:access")["payload"]["data"]
+        assert base64.b64decode(data).decode() == f"simulated {name}"
+        assert google.call("GET", f"{path}/versions")["totalSize"] == version

@@ -17,7 +17,7 @@ ACCEPTED_ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
 class RequestInfo:
     """One request on its way through the server. Filled as it goes; never outlives the answer."""
 
-    environ: Mapping[str, Any]
+    environ: dict[str, Any]
     id: str
     started: float = field(default_factory=time.perf_counter)
     started_at: float = field(default_factory=time.time)
@@ -28,6 +28,7 @@ class RequestInfo:
     reported: bool = False
     trace_id: str = ""
     span: Any = None
+    token: Any = None
 
     @property
     def method(self) -> str:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.http import parse_accept_header
 
+from pymacaron.headers import allow_origin
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-ALLOW_ORIGIN = "access-control-allow-origin"
-ALLOWED_HEADERS = "Content-Type, Authorization"
 SMALLEST = 500  # bytes; below that compression gains nothing
 LEVEL = 6
 COMPRESSIBLE = (
@@ -44,7 +44,7 @@ class Edge:
             def start(
                 status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
             ) -> Callable[[bytes], object]:
-                _allow_origin(headers, preflight)
+                allow_origin(headers, preflight)
                 return start_response(status, headers, exc_info)
 
             return self._app(environ, start)
@@ -58,7 +58,7 @@ class Edge:
         def start(
             status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
         ) -> Callable[[bytes], object]:
-            _allow_origin(headers, preflight)
+            allow_origin(headers, preflight)
             if environ["REQUEST_METHOD"] != "HEAD" and _worth_it(status, headers, environ):
                 held[:] = [status, headers]
                 return _no_write
@@ -86,20 +86,12 @@ class Edge:
         return [packed]
 
 
+def may_be_compressed(body: bytes, environ: WSGIEnvironment) -> bool:
+    return len(body) >= SMALLEST and "gzip" in environ.get("HTTP_ACCEPT_ENCODING", "")
+
+
 def _no_write(data: bytes) -> None:  # noqa: ARG001 - WSGI asks for it
     raise RuntimeError("the write() of WSGI is not supported")
-
-
-def _allow_origin(headers: list[tuple[str, str]], preflight: bool) -> None:
-    for name, _ in headers:
-        if len(name) == len(ALLOW_ORIGIN) and name.lower() == ALLOW_ORIGIN:
-            return
-    headers.append(("Access-Control-Allow-Origin", "*"))
-    if preflight:
-        methods = next((v for k, v in headers if k.lower() == "allow"), "GET, HEAD, OPTIONS")
-        headers.append(("Access-Control-Allow-Methods", methods))
-        headers.append(("Access-Control-Allow-Headers", ALLOWED_HEADERS))
-        headers.append(("Access-Control-Max-Age", "600"))
 
 
 def _worth_it(status: str, headers: list[tuple[str, str]], environ: WSGIEnvironment) -> bool:

@@ -5,6 +5,7 @@ Nothing here logs or reports; that is crash.py's business.
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from werkzeug.exceptions import HTTPException
 
 E = TypeVar("E", bound="PyMacaronException")
+
+# Flask leaves these to the server, and the server would end the whole process.
+STOPS: tuple[type[BaseException], ...] = (SystemExit, CancelledError)
 
 
 class PyMacaronException(Exception):

@@ -21,7 +21,6 @@ from pymacaron.api_files import find_apis
 from pymacaron.config import ConfigError, get_config
 from pymacaron.crash import ErrorHandling
 from pymacaron.dispatch import Dispatch, FlaskCall
-from pymacaron.edge import Edge
 from pymacaron.endpoint import Answer, Endpoint, Rules, bind
 from pymacaron.health import add_ping_hook
 from pymacaron.log import set_level
@@ -220,8 +219,7 @@ class API:
         if self._publisher is not None:
             self._publisher.install(self.app, self.pool, self._served)
         handling.install(self.app, needs_tokens)
-        if not isinstance(self.app.wsgi_app, Edge):
-            self.app.wsgi_app = Edge(self.app.wsgi_app)  # type: ignore[method-assign]
+        dispatch.install()
         dispatch.decide()
 
     def _route(self, endpoint: Endpoint, dispatch: Dispatch) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-from asyncio import CancelledError
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,8 @@ from pymacaron import log as logs
 from pymacaron import monitor, request_log, tokens
 from pymacaron.config import ConfigError, get_config
 from pymacaron.context import RequestInfo, current, id_for
+from pymacaron.exceptions import STOPS
+from pymacaron.headers import Headers, add_headers
 from pymacaron.health import health
 
 if TYPE_CHECKING:
@@ -25,18 +26,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("pymacaron.request")
 auth_log = logging.getLogger("pymacaron.auth")
 
-REQUEST_ID = "X-Request-ID"
-FRESH_TOKEN = "X-Renewed-Token"  # noqa: S105  (a header's name)
 INSTALLED = "pymacaron_services"
 OLD_JWT_SETTINGS = ("jwt_secret", "jwt_issuer", "jwt_audience")
 NEW_JWT_SETTINGS = ("jwt_algorithms", "jwt_public_key", "jwt_jwks_url")
-ALWAYS: tuple[tuple[str, str], ...] = (("X-Content-Type-Options", "nosniff"),)
-FOR_JSON = (
-    *ALWAYS,
-    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-    ("Referrer-Policy", "no-referrer"),
-)
-STRICT_TRANSPORT = ("Strict-Transport-Security", "max-age=31536000")
 # Asked every few seconds by load balancers: not worth a line each.
 PROBES = ("/ping", "/ready", "/metrics")
 
@@ -78,6 +70,39 @@ def check_jwt(needs_tokens: bool = False) -> None:
         )
 
 
+def begin(environ: WSGIEnvironment) -> RequestInfo:
+    """A request comes in; `end` it in the same thread."""
+    info = RequestInfo(environ=environ, id=id_for(environ))
+    info.token = current.set(info)
+    if monitor.backends.active:
+        monitor.backends.each(lambda backend: backend.started(info))
+    return info
+
+
+def end(info: RequestInfo) -> None:
+    if monitor.backends.active:
+        monitor.backends.each(lambda backend: backend.finished(info))
+    current.reset(info.token)
+
+
+class Start:
+    """WSGI's start_response(), with the headers that every answer gets."""
+
+    __slots__ = ("_info", "_start", "begun", "size", "status")
+
+    def __init__(self, info: RequestInfo, start: StartResponse) -> None:
+        self._info, self._start = info, start
+        self.status, self.size, self.begun = 500, 0, False
+
+    def __call__(
+        self, line: str, headers: Headers, exc_info: Any = None, /
+    ) -> Callable[[bytes], object]:
+        self.begun = True
+        self.status = int(line[:3])
+        self.size = add_headers(headers, self._info, self._info.environ)
+        return self._start(line, headers, exc_info)
+
+
 class Surroundings:
     """WSGI middleware: gives each request its RequestInfo and each answer its headers."""
 
@@ -85,67 +110,21 @@ class Surroundings:
         self._app, self._handling = app, handling
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        info = RequestInfo(environ=environ, id=id_for(environ))
-        told = current.set(info)
-        status, size, begun = 500, 0, False
-
-        def start(
-            line: str, headers: list[tuple[str, str]], exc_info: Any = None, /
-        ) -> Callable[[bytes], object]:
-            nonlocal status, size, begun
-            begun = True
-            status = int(line[:3])
-            size = _add_headers(headers, info, environ)
-            return start_response(line, headers, exc_info)
-
-        monitored = monitor.backends.active
-        if monitored:
-            monitor.backends.each(lambda backend: backend.started(info))
+        info = begin(environ)
+        start = Start(info, start_response)
         try:
             return self._app(environ, start)
-        except (SystemExit, CancelledError) as stop:
-            # Flask leaves these to the server, and the server would end the whole process.
-            if begun:
+        except STOPS as stop:
+            if start.begun:
                 raise
             return self._handling.flask_answer(stop)(environ, start)
         finally:
             if not info.completed:
-                _outside_operations(info, status, size)
-            if monitored:
-                monitor.backends.each(lambda backend: backend.finished(info))
-            current.reset(told)
+                outside_operations(info, start.status, start.size)
+            end(info)
 
 
-def _add_headers(
-    headers: list[tuple[str, str]], info: RequestInfo, environ: WSGIEnvironment
-) -> int:
-    """Adds ours where the application has none; the answer's Content-Length, or 0."""
-    size = 0
-    ours = ALWAYS
-    names = set()
-    for name, value in headers:
-        lower = name.lower()
-        names.add(lower)
-        if lower == "content-length" and value.isdigit():
-            size = int(value)
-        elif lower == "content-type" and value.startswith("application/json"):
-            ours = FOR_JSON
-    headers.extend([pair for pair in ours if pair[0].lower() not in names])
-    if "x-request-id" not in names:
-        headers.append((REQUEST_ID, info.id))
-    if "HTTP_ORIGIN" in environ and "access-control-expose-headers" not in names:
-        headers.append(("Access-Control-Expose-Headers", f"{REQUEST_ID}, {FRESH_TOKEN}"))
-    schemes = (environ.get("wsgi.url_scheme"), environ.get("HTTP_X_FORWARDED_PROTO"))
-    if "https" in schemes and STRICT_TRANSPORT[0].lower() not in names:
-        headers.append(STRICT_TRANSPORT)
-    if info.fresh_token:
-        headers.append((FRESH_TOKEN, info.fresh_token))
-        if "cache-control" not in names:
-            headers.append(("Cache-Control", "no-store"))
-    return size
-
-
-def _outside_operations(info: RequestInfo, status: int, size: int) -> None:
+def outside_operations(info: RequestInfo, status: int, size: int) -> None:
     """The line of a request that no operation completed: a 404, a route made with Flask itself."""
     try:
         seconds = time.perf_counter() - info.started

@@ -1,5 +1,5 @@
-"""The WSGI application between what surrounds every request and Flask: calls an operation itself,
-or hands the request on to Flask."""
+"""The WSGI application in front of everything: answers operations itself, with all that surrounds a
+request, or hands the request on to Flask."""
 
 from __future__ import annotations
 
@@ -16,11 +16,16 @@ from pymacaron.config import get_config
 from pymacaron.dispatch.calls import DirectCall
 from pymacaron.dispatch.roads import SIGNALS, reasons
 from pymacaron.dispatch.router import Router, routers, sample_of
+from pymacaron.edge import Edge, may_be_compressed
 from pymacaron.endpoint import Answer, Endpoint
+from pymacaron.headers import PlainHeaders
 from pymacaron.response import STATUS_LINES, AnswerResponse
+from pymacaron.services import Start, begin, end, outside_operations
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from pymacaron.flask_contexts import LazyRequestContext
 
 log = logging.getLogger("pymacaron.dispatch")
 
@@ -37,8 +42,8 @@ class Dispatch:
 
     def __init__(self, app: Flask) -> None:
         self.app = app
-        self._flask: WSGIApplication = app.wsgi_app
         self._bare = getattr(app.wsgi_app, "__func__", None) is Flask.wsgi_app
+        self._long: WSGIApplication | None = None
         self._operations: dict[str, tuple[Endpoint, tuple[str, ...]]] = {}
         self._views: dict[str, Callable[..., Any]] = {}
         self._routers: dict[str, Router] = {}
@@ -46,18 +51,24 @@ class Dispatch:
         self._decided = False
         self._hosts: set[str] = set()
         self._cookie = ""
+        self._headers = PlainHeaders()
         for signal in SIGNALS:
             # Whoever listens from now on hears of all later requests.
             signal.receiver_connected.connect(self._reconsider)
 
     @classmethod
     def of(cls, app: Flask) -> Dispatch:
-        """The one in an application, put into its place at the first call."""
+        """The one of an application."""
         found = app.extensions.get(EXTENSION)
         if not isinstance(found, Dispatch):
             found = app.extensions[EXTENSION] = cls(app)
-            app.wsgi_app = found  # type: ignore[method-assign]
         return found
+
+    def install(self) -> None:
+        """Puts it in front of the application with what surrounds that."""
+        if self._long is None:
+            self._long = Edge(self.app.wsgi_app)
+            self.app.wsgi_app = self  # type: ignore[method-assign]
 
     def add(
         self, name: str, endpoint: Endpoint, names: tuple[str, ...], view: Callable[..., Any]
@@ -103,7 +114,8 @@ class Dispatch:
             found = router.find(path if path.isascii() else _decoded(path))
             if found is not None and self._plain(environ):
                 return self._serve(*found, environ, start_response)
-        return self._flask(environ, start_response)
+        assert self._long is not None  # noqa: S101 - install() was called
+        return self._long(environ, start_response)
 
     def _plain(self, environ: WSGIEnvironment) -> bool:
         """Whether nothing is special about a request but what its operation looks at."""
@@ -129,25 +141,28 @@ class Dispatch:
         app = self.app
         # From now on Flask refuses functions that would come too late.
         app._got_first_request = True
+        info = begin(environ)
         context = flask_contexts.enter(app, environ)
         error: BaseException | None = None
         try:
             result = endpoint(DirectCall(context, values))
             if type(result) is Answer and not result.headers and not context.made:
-                return _sent(result, start_response)
-            try:
-                response = _response(app, result)
-                if context.made or not isinstance(response, Response):
-                    response = app.finalize_request(response)
-            except Exception as failure:  # noqa: BLE001 - as in Flask.wsgi_app
-                error = failure
-                response = app.handle_exception(failure)
-            return response(environ, start_response)
+                status, content_type, body, _ = result
+                if not (info.fresh_token or may_be_compressed(body, environ)):
+                    size = None if status in (204, 304) else len(body)
+                    headers = self._headers.of(content_type, size, info)
+                    start_response(STATUS_LINES.get(status) or f"{status} UNKNOWN", headers)
+                    return [body]
+            response, error = _finished(app, result, context)
+            return Edge(response)(environ, Start(info, start_response))
         except BaseException as failure:
             error = failure
             raise
         finally:
             context.leave(error)
+            if not info.completed:
+                outside_operations(info, 500, 0)
+            end(info)
 
 
 def _finds(made: dict[str, Router], endpoint: Endpoint) -> bool:
@@ -156,23 +171,22 @@ def _finds(made: dict[str, Router], endpoint: Endpoint) -> bool:
     return found is not None and found[0] is endpoint
 
 
-def _response(app: Flask, result: Answer | WerkzeugResponse) -> Any:
-    if type(result) is not Answer:
-        return result
+def _finished(
+    app: Flask, result: Answer | WerkzeugResponse, context: LazyRequestContext
+) -> tuple[WSGIApplication, BaseException | None]:
+    """What Flask does with a view's result, and the exception that this has led to."""
     try:
-        return AnswerResponse(result)
-    except Exception as failure:  # noqa: BLE001 - as in Flask.full_dispatch_request
-        return app.handle_user_exception(failure)
-
-
-def _sent(answer: Answer, start_response: StartResponse) -> Iterable[bytes]:
-    status, headers = answer.status, []
-    if answer.type is not None:
-        headers.append(("Content-Type", answer.type))
-    if status not in (204, 304):
-        headers.append(("Content-Length", str(len(answer.body))))
-    start_response(STATUS_LINES.get(status) or f"{status} UNKNOWN", headers)
-    return [answer.body]
+        response: Any = result
+        if type(result) is Answer:
+            try:
+                response = AnswerResponse(result)
+            except Exception as failure:  # noqa: BLE001 - as in Flask.full_dispatch_request
+                response = app.handle_user_exception(failure)
+        if context.made or not isinstance(response, Response):
+            response = app.finalize_request(response)
+    except Exception as failure:  # noqa: BLE001 - as in Flask.wsgi_app
+        return app.handle_exception(failure), failure
+    return response, None
 
 
 def _decoded(path: str) -> str:

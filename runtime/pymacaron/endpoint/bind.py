@@ -22,6 +22,7 @@ from pymacaron.endpoint.body import BodyReader, FormArguments
 from pymacaron.endpoint.call import Answer, Call, Problems
 from pymacaron.endpoint.parameters import Arguments
 from pymacaron.exceptions import (
+    STOPS,
     InternalValidationError,
     InvalidParameterError,
     PyMacaronException,
@@ -31,6 +32,8 @@ from pymacaron.openapi import Operation, Problem, SpecError
 from pymacaron.pool import ModelPool
 
 Handler = Callable[..., Any]
+# Whatever a handler raises becomes an answer.
+RAISED: tuple[type[BaseException], ...] = (Exception, *STOPS)
 # What is not compiled by then is compiled by the first request that needs it.
 SECONDS_TO_PREPARE = 2.0
 
@@ -85,7 +88,7 @@ class Endpoint:
             answer = self._run(positional, named, accept)
         except HTTPException as error:
             answer = self._http(error)
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises becomes an answer
+        except RAISED as error:
             answer = self._error(error)
         if isinstance(answer, Answer):
             status, size = answer.status, len(answer.body)
@@ -124,7 +127,7 @@ class Endpoint:
             return error.get_response()
         return self._error(error)._replace(headers=headers_of(error))
 
-    def _error(self, error: Exception) -> Answer:
+    def _error(self, error: BaseException) -> Answer:
         status, body = self.handling.answer(error)
         return Answer(status, JSON, json.dumps(body).encode())
 

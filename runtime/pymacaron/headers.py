@@ -1,0 +1,97 @@
+"""The headers that every answer gets besides its own: request id, security, CORS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pymacaron.context import RequestInfo
+
+Headers = list[tuple[str, str]]
+
+REQUEST_ID = "X-Request-ID"
+FRESH_TOKEN = "X-Renewed-Token"  # noqa: S105  (a header's name)
+ALWAYS: tuple[tuple[str, str], ...] = (("X-Content-Type-Options", "nosniff"),)
+FOR_JSON = (
+    *ALWAYS,
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Referrer-Policy", "no-referrer"),
+)
+STRICT_TRANSPORT = ("Strict-Transport-Security", "max-age=31536000")
+ALLOW_ORIGIN = "access-control-allow-origin"
+ALLOWED_HEADERS = "Content-Type, Authorization"
+
+
+def add_headers(headers: Headers, info: RequestInfo, environ: Mapping[str, Any]) -> int:
+    """Adds ours where the application has none; the answer's Content-Length, or 0."""
+    size = 0
+    ours = ALWAYS
+    names = set()
+    for name, value in headers:
+        lower = name.lower()
+        names.add(lower)
+        if lower == "content-length" and value.isdigit():
+            size = int(value)
+        elif lower == "content-type" and value.startswith("application/json"):
+            ours = FOR_JSON
+    headers.extend([pair for pair in ours if pair[0].lower() not in names])
+    if "x-request-id" not in names:
+        headers.append((REQUEST_ID, info.id))
+    if "HTTP_ORIGIN" in environ and "access-control-expose-headers" not in names:
+        headers.append(("Access-Control-Expose-Headers", f"{REQUEST_ID}, {FRESH_TOKEN}"))
+    if _secure(environ) and STRICT_TRANSPORT[0].lower() not in names:
+        headers.append(STRICT_TRANSPORT)
+    if info.fresh_token:
+        headers.append((FRESH_TOKEN, info.fresh_token))
+        if "cache-control" not in names:
+            headers.append(("Cache-Control", "no-store"))
+    return size
+
+
+def allow_origin(headers: Headers, preflight: bool) -> None:
+    for name, _ in headers:
+        if len(name) == len(ALLOW_ORIGIN) and name.lower() == ALLOW_ORIGIN:
+            return
+    headers.append(("Access-Control-Allow-Origin", "*"))
+    if preflight:
+        methods = next((v for k, v in headers if k.lower() == "allow"), "GET, HEAD, OPTIONS")
+        headers.append(("Access-Control-Allow-Methods", methods))
+        headers.append(("Access-Control-Allow-Headers", ALLOWED_HEADERS))
+        headers.append(("Access-Control-Max-Age", "600"))
+
+
+def _secure(environ: Mapping[str, Any]) -> bool:
+    return (
+        environ.get("wsgi.url_scheme") == "https"
+        or environ.get("HTTP_X_FORWARDED_PROTO") == "https"
+    )
+
+
+class PlainHeaders:
+    """All headers of answers that bring none of their own but the type: put together once for each
+    kind of answer and request, by the functions above."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str | None, bool, bool], tuple[Headers, Headers, Headers]] = {}
+
+    def of(self, content_type: str | None, size: int | None, info: RequestInfo) -> Headers:
+        """Not for a request that gets a fresh token, or asks what CORS allows."""
+        environ = info.environ
+        kind = (content_type, "HTTP_ORIGIN" in environ, _secure(environ))
+        parts = self._made.get(kind)
+        if parts is None:
+            parts = self._made[kind] = _parts(content_type, info)
+        own, before, after = parts
+        if size is None:
+            return [*own, *before, (REQUEST_ID, info.id), *after]
+        length = ("Content-Length", str(size))
+        return [*own, length, *before, (REQUEST_ID, info.id), *after]
+
+
+def _parts(content_type: str | None, info: RequestInfo) -> tuple[Headers, Headers, Headers]:
+    own = [] if content_type is None else [("Content-Type", content_type)]
+    made = list(own)
+    add_headers(made, info, info.environ)
+    allow_origin(made, preflight=False)
+    place = made.index((REQUEST_ID, info.id))
+    return own, made[len(own) : place], made[place + 1 :]

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
 import types
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,12 @@ from pymacaron.dynamodb import (
     PersistentSwaggerObject,
     Store,
     StoreError,
+    Table,
     open_store,
     use_store,
 )
 from pymacaron.pool import apipool, use_pool
+from pymacaron.tasks import wire
 from tests.runtime.stores import opened
 
 SPEC = """\
@@ -260,11 +264,25 @@ def test_threads_that_count_with_if_unchanged_lose_no_count(shop: Any) -> None:
     assert PersistentProfile.load_from_db("count", consistent=True).view_count == 15
 
 
+def test_a_model_that_travelled_to_a_task_is_saved_as_one_that_was_loaded(
+    shop: Any, store: Store
+) -> None:
+    table = Table(name="profile", primary_key="profile_id", key_types={"profile_id": "S"})
+    store.put(table, {"profile_id": "task", "of_before": b"x", "score": Decimal("1.5")})
+    loaded: Any = PersistentProfile.load_from_db("task", consistent=True)
+    arrived = wire.read(json.loads(json.dumps(wire.write(loaded))))
+    assert arrived.to_json() == loaded.to_json() == {"profile_id": "task", "score": 1.5}
+    arrived.seen()
+    arrived.save_to_db(if_unchanged=True)
+    stored = PersistentProfile.get_table().get_item(consistent=True, profile_id="task")
+    assert (stored["of_before"], stored["view_count"]) == (b"x", 1)
+    with pytest.raises(ItemChanged):
+        loaded.save_to_db(if_unchanged=True)
+
+
 def test_attributes_the_model_does_not_know_survive_unless_unwanted(
     shop: Any, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pymacaron.dynamodb import Table
-
     table = Table(name="profile", primary_key="profile_id", key_types={"profile_id": "S"})
     store.put(table, {"profile_id": "old", "of_before": "x", "view_count": 3})
     profile: Any = PersistentProfile.load_from_db("old")
@@ -325,6 +343,38 @@ def test_a_table_that_is_missing_is_named(shop: Any, monkeypatch: pytest.MonkeyP
         lambda: list(PersistentProfile.query("x")),
     ):
         with pytest.raises(StoreError, match=r"no table nowhere.*create_table"):
+            act()
+
+
+def test_an_item_over_400_kb_is_refused_by_dynamodb_only(
+    shop: Any, request: pytest.FixtureRequest
+) -> None:
+    large = shop.Profile(profile_id="large", note="x" * 409_600)
+    if "sqlite" in request.node.name:
+        large.save_to_db()
+        assert PersistentProfile.load_from_db("large") == large
+        return
+    with pytest.raises(StoreError, match="too large for table profile: DynamoDB takes 400 KB"):
+        large.save_to_db()
+
+
+def test_a_table_with_another_key_is_told(
+    shop: Any, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "sqlite" in request.node.name:
+        return  # its tables are made of our own keys
+    monkeypatch.setattr(PersistentProfile, "primary_key", "note")
+    monkeypatch.setattr(PersistentProfile, "table_name", "other-key")
+    PersistentProfile.create_table()
+    monkeypatch.setattr(PersistentProfile, "primary_key", "profile_id")
+    acts = [
+        shop.Profile(profile_id="x").save_to_db,
+        lambda: list(PersistentProfile.query("x")),
+        lambda: PersistentProfile.load_from_db("x"),
+    ]
+    # Of a batch's keys moto says no more than "Validation Exception".
+    for act in acts if "dynalite" in request.node.name else acts[:2]:
+        with pytest.raises(BadKey, match="table other-key has another key than profile_id"):
             act()
 
 

@@ -28,11 +28,11 @@ from pymacaron.dynamodb.store import (
     StoreError,
     Table,
 )
+from pymacaron.model.base import STORED
 from pymacaron.model.build import target_of
 from pymacaron.pool import apipool
 
 T = TypeVar("T")
-STORED = "_stored"
 KEY_TYPES: dict[frozenset[str], KeyType] = {
     frozenset({"integer"}): "N",
     frozenset({"number"}): "N",

@@ -16,6 +16,8 @@ from typing_extensions import Self
 
 from pymacaron.openapi.schema import ABSENT, Schema
 
+# In the __dict__ of a persistent model: what its database holds of it.
+STORED = "_stored"
 DUMP_OPTIONS = (
     "include",
     "exclude",

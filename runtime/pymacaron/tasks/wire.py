@@ -12,7 +12,7 @@ from enum import Enum, EnumMeta
 from typing import Any
 from uuid import UUID
 
-from pymacaron.model.base import PymacaronBaseModel
+from pymacaron.model.base import STORED, PymacaronBaseModel
 from pymacaron.pool import apipool
 
 MARK = "__pym__"
@@ -142,6 +142,8 @@ def _write_model(model: PymacaronBaseModel, where: str) -> dict[str, Any]:
     }
     if model.model_extra:
         data["extra"] = write(model.model_extra, where)
+    if STORED in held:
+        data["stored"] = write(held[STORED], where)
     return data
 
 
@@ -154,4 +156,6 @@ def _read_model(data: dict[str, Any]) -> PymacaronBaseModel:
     made = model.model_construct({name for name in data["set"] if name in known}, **fields)
     if model.model_config.get("extra") == "allow":
         object.__setattr__(made, "__pydantic_extra__", read(data.get("extra", {})))
+    if "stored" in data:
+        made.__dict__[STORED] = read(data["stored"])
     return made

@@ -121,7 +121,16 @@ def deploy(inputs: Inputs) -> Report:
 
 def dry_run(inputs: Inputs) -> Report:
     prepared = prepare(inputs)
-    world = _world_or_unseen(prepared)
+    try:
+        world = _world(prepared)
+    except NoCredentials as error:
+        world = worlds.unseen(
+            prepared.config,
+            _recipe(prepared),
+            environ=inputs.environ,
+            why=str(error),
+            progress=inputs.reporter.progress,
+        )
     return pipeline.run(
         Job(
             release=_release(prepared, world),
@@ -135,7 +144,7 @@ def dry_run(inputs: Inputs) -> Report:
 
 
 def build(inputs: Inputs) -> Report:
-    with _job(inputs, needs_cloud=False) as job:
+    with _job(inputs, deploys=False) as job:
         if inputs.output:
             saving = image.Saving(
                 job.builder, inputs.output, inputs.environ, inputs.reporter.progress
@@ -175,11 +184,11 @@ def _job(
     inputs: Inputs,
     *,
     all_secrets: bool = True,
-    needs_cloud: bool = True,
+    deploys: bool = True,
 ) -> Iterator[Job]:
     prepared = prepare(inputs, all_secrets=all_secrets)
     with ExitStack() as stack:
-        world = _world(prepared) if needs_cloud else _world_or_unseen(prepared)
+        world = _world(prepared) if deploys or inputs.simulate else _workshop(prepared)
         release = _release(prepared, world)
         yield Job(
             release=release,
@@ -202,19 +211,16 @@ def _release(prepared: Prepared, world: worlds.World) -> Release:
     )
 
 
-def _world_or_unseen(prepared: Prepared) -> worlds.World:
-    """For commands that need no cloud: what its credentials would show is left out."""
+def _workshop(prepared: Prepared) -> worlds.World:
     inputs = prepared.inputs
-    try:
-        return _world(prepared)
-    except NoCredentials as error:
-        return worlds.unseen(
-            prepared.config,
-            _recipe(prepared),
-            environ=inputs.environ,
-            why=str(error),
-            progress=inputs.reporter.progress,
-        )
+    return worlds.workshop(
+        prepared.config,
+        _recipe(prepared),
+        environ=inputs.ambient,
+        login=inputs.login,
+        tokens=inputs.tokens,
+        progress=inputs.reporter.progress,
+    )
 
 
 def _recipe(prepared: Prepared) -> Recipe:

@@ -14,6 +14,10 @@ _GOOGLE = re.compile(r"([\w-]+-docker\.pkg\.dev|([\w-]+\.)?gcr\.io)")
 _ECR = re.compile(r"\d{12}\.dkr\.ecr\.([\w-]+)\.amazonaws\.com(\.cn)?")
 
 
+def belongs_to_a_cloud(host: str) -> bool:
+    return bool(_GOOGLE.fullmatch(host) or _ECR.fullmatch(host))
+
+
 def google(credentials: Any) -> Callable[[str], Login | None]:
     """For Artifact Registry, with google-auth's credentials."""
 

@@ -10,6 +10,8 @@ from pymacaron_ci import image
 from pymacaron_ci.builder import ForeseeingBuilder
 from pymacaron_ci.config import Config
 from pymacaron_ci.dry_run import Unseen
+from pymacaron_ci.images import cloud_logins
+from pymacaron_ci.images.logins import Login as RegistryLogin
 from pymacaron_ci.images.recipe import Recipe
 from pymacaron_ci.oidc import Login, TokenSource
 from pymacaron_ci.targets import Target
@@ -61,6 +63,35 @@ def real(
         target=reached.target,
         builder=image.builder(recipe, config.settings.builder, progress),
         repository=config.image_repository(reached.project),
+    )
+
+
+def workshop(
+    config: Config,
+    recipe: Recipe,
+    *,
+    environ: Mapping[str, str],
+    login: Login | None,
+    tokens: Callable[[], TokenSource] | None,
+    progress: Progress,
+) -> World:
+    """For building alone: a cloud is asked to log in to its registry, where the image goes there;
+    its library is loaded for nothing else."""
+    access = Access(environ=environ, login=login, tokens=tokens, progress=progress)
+
+    def registry_login(host: str) -> RegistryLogin | None:
+        if not cloud_logins.belongs_to_a_cloud(host):
+            return None
+        return platform_of(config).real(config, access).registry_login(host)
+
+    project = environ.get("GOOGLE_CLOUD_PROJECT")
+    if config.target == "gcp-cloud-run" and not (config.settings.gcp_project or project):
+        project = platform_of(config).real(config, access).project
+    recipe = replace(recipe, cloud_login=registry_login)
+    return World(
+        target=Unseen(config.target, lambda _: (), "nothing is deployed"),
+        builder=image.builder(recipe, config.settings.builder, progress),
+        repository=config.image_repository(project),
     )
 
 

@@ -144,6 +144,47 @@ def test_the_image_is_base_packages_code_and_version_each_in_a_layer_of_its_own(
     assert config["created"] == "2023-11-14T22:13:20Z"
 
 
+COMMAND = """
+import sys
+from pymacaron_ci import cli
+code = cli._main(["build", "--no-test", "-C", sys.argv[1]])
+print("loaded:", [name for name in ("boto3", "google.auth", "docker") if name in sys.modules])
+sys.exit(code)
+"""
+
+
+def test_building_needs_no_credentials_and_no_library_of_a_cloud(
+    host: str, base: str, wheels: Path, tmp_path: Path
+) -> None:
+    service = make_service(tmp_path / "hello")
+    config = f"""\
+name: hello
+deploy_target: aws-beanstalk
+live_url: https://hello.example.com
+docker_registry: {host}
+docker_repo: t
+docker_base: {base}
+docker_bucket: hello-config
+python_version: "{MINOR}"
+aws_user: deployer
+aws_region: eu-west-1
+aws_keypair: pair
+aws_instance_type: t3.micro
+aws_cert_arn: arn:aws:acm:eu-west-1:123456789012:certificate/12345678-90ab-cdef-1234-567890abcdef
+"""
+    commit(service, {"pym-config.yaml": config})
+    environment = recipe(service, base, wheels).environ
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, str(service)],
+        env={**environment, "PYTHONPATH": str(Path.cwd())},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"image {host}/t/hello@sha256:" in done.stdout
+    assert done.stdout.splitlines()[-1] == "loaded: []"
+
+
 # Where secrets lie about in a service's folder.
 PLANTED = [
     ".env", "conf/.env.production", ".npmrc", ".pypirc", ".netrc", ".git-credentials",

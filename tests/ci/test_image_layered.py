@@ -23,12 +23,13 @@ import docker
 import pytest
 import requests
 
-from pymacaron_ci import image, source
+from pymacaron_ci import config as configs
+from pymacaron_ci import image, source, test_bed
 from pymacaron_ci.context import Entry
 from pymacaron_ci.errors import BuildError
 from pymacaron_ci.images import docker_engine, oci, registry
 from pymacaron_ci.images.layered import LayeredBuilder
-from pymacaron_ci.model import Image, Release
+from pymacaron_ci.model import Image, Release, Secret
 from tests.ci.image_parts import (
     MINOR,
     SECRET,
@@ -609,6 +610,19 @@ def test_an_engine_runs_it_as_it_is(tmp_path: Path, host: str) -> None:
             except requests.RequestException:
                 assert time.monotonic() < deadline, container.logs().decode()[-3000:]
                 time.sleep(0.1)
+        told: Any = container.exec_run(["cat", "/proc/1/status"]).output
+        assert re.search(r"^Uid:\s+10001\s", bytes(told).decode(), re.MULTILINE), told
+        config = configs.load(folder, None)
+        secrets = (Secret("HELLO_JWT_SECRET", SECRET),)
+        environment = environ | {
+            "PYM_SERVER_HOST": "127.0.0.1",
+            "PYM_SERVER_PORT": ports[0]["HostPort"],
+            "PYM_JWT_TOKEN": str(test_bed.token(config, secrets)),
+            "PYTHONPATH": str(folder),
+        }
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "testaccept"]
+        tests = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        assert tests.returncode == 0, tests.stdout
         container.stop(timeout=20)
         assert container.wait()["StatusCode"] == 0
     finally:

@@ -14,6 +14,7 @@ import compileall
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -210,6 +211,7 @@ def main() -> None:
     parser.add_argument("--registry", default="127.0.0.1:5000")
     parser.add_argument("--base", default="127.0.0.1:5000/python:3.11-slim")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the engine must not stay behind
     compileall.compile_dir(ROOT / "pymacaron_ci", quiet=2)  # as an installer leaves it
     done = []
     with tempfile.TemporaryDirectory(prefix="pymacaron-bench-") as scratch:

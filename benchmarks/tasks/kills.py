@@ -18,7 +18,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.runtime.tasks_service import notes, running_redis, running_worker, write_service
+from tests.runtime.tasks_service import (
+    notes,
+    running_redis,
+    running_worker,
+    until,
+    write_service,
+)
 
 
 def main() -> int:
@@ -47,6 +53,8 @@ def main() -> int:
                 worker = stack.enter_context(
                     running_worker(folder, redis.url, "--concurrency", "2", PYM_TASK_LEASE="2")
                 )
+                # A kill of what has not begun proves nothing.
+                until("its processes are there", lambda pid=worker.pid: bool(children_of(pid)))
                 while time.monotonic() - began < asked.seconds:
                     if set(notes(folder)) == set(range(asked.tasks)):
                         break

@@ -96,6 +96,7 @@ class DockerBuilder:
             if own:
                 self._write(_without_ignored(made.context), file)
                 self._run_build(client, file, name, release, dockerfile="Dockerfile")
+                self._judge_user(client, name)
                 return release.image
             self._have_base(client)
             self._write(_with_dockerfile(made, self._recipe), file)
@@ -127,6 +128,11 @@ class DockerBuilder:
             for cached in self._cached:
                 self._push(client, cached)
         return replace(image, digest=digest)
+
+    def _judge_user(self, client: docker.DockerClient, name: str) -> None:
+        user = str(client.images.get(name).attrs["Config"].get("User") or "root")
+        if user.split(":")[0] in ("root", "0"):
+            self._recipe.warn("the image of this Dockerfile runs as root: end it with `USER 10001`")
 
     def _engine(self) -> docker.DockerClient:
         if self._client is None:

@@ -295,13 +295,22 @@ def test_a_service_keeps_its_own_dockerfile_and_ignore_file(
         },
     )
     commit(tiny, {})
-    made = build(recipe(tiny), f"{registry}/demo/tiny")
+    warnings: list[str] = []
+    made = build(recipe(tiny, warn=warnings.append), f"{registry}/demo/tiny")
+    assert not warnings
     name = f"{made.repository}:{made.tag}"
     listed = client.containers.run(name, remove=True).decode().split()
     assert {"server.py", "VERSION", "pym-config.yaml"} <= set(listed)
     assert "notes.md" not in listed
     assert client.images.get(name).attrs["Config"]["User"] == "7"
     client.images.remove(name, force=True)
+
+
+def test_a_dockerfile_that_ends_as_root_is_warned_of(tiny: Path, registry: str) -> None:
+    commit(tiny, {"Dockerfile": 'FROM python:3.11-slim\nCMD ["ls"]\n'})
+    warnings: list[str] = []
+    build(recipe(tiny, warn=warnings.append), f"{registry}/demo/tiny")
+    assert [line for line in warnings if "runs as root" in line]
 
 
 def test_a_failing_step_shows_its_last_lines(tiny: Path, registry: str) -> None:

@@ -5,7 +5,7 @@ Nothing here logs or reports; that is crash.py's business.
 
 from __future__ import annotations
 
-from asyncio import CancelledError
+import sys
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,8 +15,15 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound="PyMacaronException")
 
-# Flask leaves these to the server, and the server would end the whole process.
-STOPS: tuple[type[BaseException], ...] = (SystemExit, CancelledError)
+
+def is_stop(error: BaseException) -> bool:
+    """SystemExit and CancelledError: Flask leaves them to the server, and the server would end the
+    whole process."""
+    # Who raises a CancelledError has imported asyncio: a service without coroutines need not.
+    asyncio = sys.modules.get("asyncio")
+    return isinstance(error, SystemExit) or (
+        asyncio is not None and isinstance(error, asyncio.CancelledError)
+    )
 
 
 class PyMacaronException(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import time
@@ -14,7 +15,7 @@ from pymacaron import log as logs
 from pymacaron import monitor, request_log, tokens
 from pymacaron.config import ConfigError, get_config
 from pymacaron.context import RequestInfo, current, id_for
-from pymacaron.exceptions import STOPS
+from pymacaron.exceptions import is_stop
 from pymacaron.headers import Headers, add_headers
 from pymacaron.health import health
 
@@ -61,6 +62,8 @@ def check_jwt(needs_tokens: bool = False) -> None:
     guessable = secret is not None and tokens.secret_problem(secret, conf.get("env_secrets") or [])
     if problems and (meant or guessable or (needs_tokens and begun)):
         raise ConfigError("\n".join(problems))
+    if needs_tokens:
+        importlib.import_module("jwt")  # now, and not in the first request
     if problems and (needs_tokens or begun):
         auth_log.warning("tokens can't be used: %s", "; ".join(problems))
     if secret is not None and len(str(secret).encode()) < tokens.SHORT_SECRET:
@@ -114,8 +117,8 @@ class Surroundings:
         start = Start(info, start_response)
         try:
             return self._app(environ, start)
-        except STOPS as stop:
-            if start.begun:
+        except BaseException as stop:
+            if start.begun or not is_stop(stop):
                 raise
             return self._handling.flask_answer(stop)(environ, start)
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import functools
+import hashlib
 import importlib.util
 import json
 import math
@@ -16,8 +17,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-
-import jwt
 
 from pymacaron import jwks
 from pymacaron.config import ConfigError, PyMacaronConfig
@@ -155,6 +154,8 @@ def signed(claims: Mapping[str, Any], rules: Rules, issuer: str | None = None) -
     algorithm = next((a for a in rules.algorithms if a in SYMMETRIC), None)
     if algorithm is None:
         raise ConfigError(NOT_SIGNING)
+    import jwt  # slow to load, and many services need no tokens
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a short secret is warned about once, at the start
         return jwt.encode(payload, rules.secret, algorithm=algorithm, headers={"iss": who})
@@ -166,18 +167,18 @@ class _Memory:
     def __init__(self, size: int) -> None:
         self._size = size
         self._lock = threading.Lock()
-        self._claims: OrderedDict[tuple[str, Rules], dict[str, Any]] = OrderedDict()
+        self._claims: OrderedDict[tuple[bytes, Rules], dict[str, Any]] = OrderedDict()
 
-    def get(self, key: tuple[str, Rules]) -> dict[str, Any] | None:
+    def get(self, key: tuple[bytes, Rules]) -> dict[str, Any] | None:
         return self._claims.get(key)
 
-    def put(self, key: tuple[str, Rules], claims: dict[str, Any]) -> None:
+    def put(self, key: tuple[bytes, Rules], claims: dict[str, Any]) -> None:
         with self._lock:
             self._claims[key] = claims
             while len(self._claims) > self._size:
                 self._claims.popitem(last=False)
 
-    def forget(self, key: tuple[str, Rules]) -> None:
+    def forget(self, key: tuple[bytes, Rules]) -> None:
         with self._lock:
             self._claims.pop(key, None)
 
@@ -192,7 +193,7 @@ def verified(token: object, rules: Rules, clock: Callable[[], float] = time.time
     """
     if not isinstance(token, str):
         raise AuthInvalidTokenError("JWT token is invalid: not text")
-    key = (token, rules)
+    key = (hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest(), rules)
     claims = _memory.get(key)
     if claims is None:
         claims = _decoded(token, rules)
@@ -206,6 +207,8 @@ def verified(token: object, rules: Rules, clock: Callable[[], float] = time.time
 def _decoded(token: str, rules: Rules) -> dict[str, Any]:
     header, payload = _parts(token)
     _check_header(header, rules)
+    import jwt  # as above
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a short secret is warned about once, at the start
@@ -247,6 +250,8 @@ def _key(header: Mapping[str, Any], rules: Rules) -> Any:
         return rules.secret or ""
     if rules.public_key:
         return rules.public_key
+    import jwt  # as above
+
     key = jwks.key_set(str(rules.jwks_url)).find(header.get("kid"), algorithm)
     return jwt.PyJWK(dict(key), algorithm)
 

@@ -151,9 +151,9 @@ def test_the_memory_of_tokens_is_bounded() -> None:
     memory = tokens._Memory(3)
     rules = tokens.Rules(secret="x", issuer="i", audience="a")
     for n in range(10):
-        memory.put((str(n), rules), {"exp": n})
-    assert memory.get(("6", rules)) is None
-    assert memory.get(("9", rules)) == {"exp": 9}
+        memory.put((b"%d" % n, rules), {"exp": n})
+    assert memory.get((b"6", rules)) is None
+    assert memory.get((b"9", rules)) == {"exp": 9}
 
 
 def call(header: str | None = None, cookie: str | None = None) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import importlib
 import inspect
@@ -22,18 +21,16 @@ from pymacaron.endpoint.body import BodyReader, FormArguments
 from pymacaron.endpoint.call import Answer, Call, Problems
 from pymacaron.endpoint.parameters import Arguments
 from pymacaron.exceptions import (
-    STOPS,
     InternalValidationError,
     InvalidParameterError,
     PyMacaronException,
     headers_of,
+    is_stop,
 )
 from pymacaron.openapi import Operation, Problem, SpecError
 from pymacaron.pool import ModelPool
 
 Handler = Callable[..., Any]
-# Whatever a handler raises becomes an answer.
-RAISED: tuple[type[BaseException], ...] = (Exception, *STOPS)
 # What is not compiled by then is compiled by the first request that needs it.
 SECONDS_TO_PREPARE = 2.0
 
@@ -88,7 +85,9 @@ class Endpoint:
             answer = self._run(positional, named, accept)
         except HTTPException as error:
             answer = self._http(error)
-        except RAISED as error:
+        except BaseException as error:
+            if not (isinstance(error, Exception) or is_stop(error)):
+                raise
             answer = self._error(error)
         if isinstance(answer, Answer):
             status, size = answer.status, len(answer.body)
@@ -302,6 +301,7 @@ def _synchronous(handler: Handler) -> Handler:
     """An `async def` handler runs to its end on an event loop of its thread."""
     if not inspect.iscoroutinefunction(handler):
         return handler
+    import asyncio  # most services have no coroutines, and start faster without
 
     @functools.wraps(handler)
     def run(*args: Any, **kwargs: Any) -> Any:

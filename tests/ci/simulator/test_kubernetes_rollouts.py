@@ -31,9 +31,10 @@ PROXY = f"/api/v1/namespaces/{NAMESPACE}/services/web:http/proxy"
 MERGE = {"Content-Type": "application/merge-patch+json"}
 
 
-def sets(kube: World) -> list[Json]:
+def sets(kube: World) -> dict[str, Json]:
+    """Replica sets by the release they run."""
     found: list[Json] = kube.call("GET", SETS)["items"]
-    return sorted(found, key=lambda rs: rs["metadata"]["creationTimestamp"])
+    return {container(rs)["env"][0]["value"]: rs for rs in found}
 
 
 def revision(thing: Json) -> str:
@@ -45,7 +46,7 @@ def test_a_deployment_comes_up(kube: World) -> None:
     found = kube.rolled_out(deployment(kube.image))
     progressing = kube.condition(found, "Progressing")
     assert (progressing["status"], progressing["reason"]) == ("True", "NewReplicaSetAvailable")
-    name = sets(kube)[0]["metadata"]["name"]
+    name = sets(kube)["r1"]["metadata"]["name"]
     assert progressing["message"] == f'ReplicaSet "{name}" has successfully progressed.'
     assert kube.condition(found, "Available")["reason"] == "MinimumReplicasAvailable"
     assert kube.events("ScalingReplicaSet") == [f"Scaled up replica set {name} from 0 to 2"]
@@ -91,9 +92,8 @@ def test_a_former_template_brings_its_replica_set_back(kube: World) -> None:
     for release in ("r1", "r2", "r1"):
         kube.apply(deployment(kube.image, release))
         kube.rolled_out(deployment(kube.image))
-    first, second = sets(kube)
-    assert (revision(first), first["spec"]["replicas"]) == ("3", 1)
-    assert (revision(second), second["spec"]["replicas"]) == ("2", 0)
+    seen = {name: (revision(rs), rs["spec"]["replicas"]) for name, rs in sets(kube).items()}
+    assert seen == {"r1": ("3", 1), "r2": ("2", 0)}
     assert revision(kube.get(deployment(kube.image))) == "3"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import copy
 import functools
 import hashlib
@@ -10,11 +11,13 @@ import importlib.util
 import json
 import math
 import re
+import sys
 import threading
 import time
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +40,8 @@ NOT_SIGNING = (
 )
 REMEMBERED = 2048
 SHORT_SECRET = 32
+# Bytes of a secret about which PyJWT has nothing to say (RFC 7518 section 3.2).
+UNSUSPICIOUS: Mapping[str, int] = {"HS256": 32, "HS384": 48, "HS512": 64}
 # Headers that bring a key along, or change what is signed or how it is wrapped: never needed here,
 # and each of them has been a way in (RFC 8725 sections 3.5 and 3.10; CVE-2018-0114).
 REFUSED_HEADERS = ("jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "enc", "cty")
@@ -210,11 +215,11 @@ def _decoded(token: str, rules: Rules) -> dict[str, Any]:
     import jwt  # as above
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a short secret is warned about once, at the start
+        key = _key(header, rules)
+        with _no_warning(key, header["alg"]):
             claims: dict[str, Any] = jwt.decode(
                 token,
-                _key(header, rules),
+                key,
                 algorithms=[header["alg"]],
                 audience=rules.audience,
                 issuer=rules.issuer,
@@ -240,6 +245,21 @@ def _decoded(token: str, rules: Rules) -> dict[str, Any]:
     if header.get("iss", claims["iss"]) != claims["iss"]:
         raise AuthInvalidTokenError("JWT has incorrect issuer")
     return claims
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _no_warning(key: object, algorithm: str) -> AbstractContextManager[None]:
+    """A short secret is warned about once, at the start, and not by PyJWT at each token. Where it
+    has nothing to say, silence is not worth its price."""
+    if isinstance(key, str) and len(key.encode()) >= UNSUSPICIOUS.get(algorithm, sys.maxsize):
+        return contextlib.nullcontext()
+    return _quietly()
 
 
 def _key(header: Mapping[str, Any], rules: Rules) -> Any:
@@ -281,9 +301,7 @@ def _bytes(segment: str) -> bytes:
 def _object(raw: bytes) -> dict[str, Any]:
     """A JSON object in which no name stands twice: two readers might take different ones."""
     try:
-        value = json.loads(
-            raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant
-        )
+        value = _strict.decode(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise AuthInvalidTokenError("JWT token is invalid: bad JSON") from error
     if not isinstance(value, dict):
@@ -300,6 +318,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
+
+
+_strict = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
 
 
 def _check_header(header: Mapping[str, Any], rules: Rules) -> None:

@@ -30,16 +30,18 @@ class Changes:
         """A note on what was done."""
         match step:
             case Provide():
-                return self._apply(site, site.provided(release))
+                self._apply(site, site.provided(release))
             case RollOut():
                 return self._roll_out(site, release)
             case Open():
-                return self._apply(site, site.opened())
+                self._apply(site, site.opened())
             case BringBack():
                 return self._bring_back(site, step.release)
             case MarkProven():
-                return self._mark_proven(site)
-        raise TypeError(f"not a step of gke: {step!r}")
+                self._mark_proven(site)
+            case _:
+                raise TypeError(f"not a step of gke: {step!r}")
+        return ""
 
     def take_back(self, step: Step, release: Release, site: Site) -> None:
         match step:
@@ -52,7 +54,7 @@ class Changes:
             case BringBack():
                 self._withdraw(site, step.release)
 
-    def _apply(self, site: Site, manifests: Sequence[Manifest]) -> str:
+    def _apply(self, site: Site, manifests: Sequence[Manifest]) -> None:
         for manifest in planning.to_apply(manifests, site.before):
             try:
                 _, new = site.kube.apply(manifest, names.MANAGER, force=site.wanted.take_over)
@@ -60,7 +62,6 @@ class Changes:
                 raise refusal(site, manifest, error) from error
             if new:
                 site.made.add(path_of(manifest))
-        return ""
 
     def _roll_out(self, site: Site, release: Release) -> str:
         manifest = workload.deployment(site.wanted, site.place, release)
@@ -92,21 +93,19 @@ class Changes:
         self._set_template(site, manifest, what=f"bringing release {release} back")
         return self._watch.rollout(site, release)
 
-    def _mark_proven(self, site: Site) -> str:
+    def _mark_proven(self, site: Site) -> None:
         seen = site.look()
-        proven, former = seen.running, seen.proven
-        if proven != former:
-            site.mark(proven=proven, previous=former or None)
-        return self._remove_secrets(site, seen)
+        if seen.running != seen.proven:
+            site.mark(proven=seen.running, previous=seen.proven or None)
+        self._remove_secrets(site, seen)
 
-    def _remove_secrets(self, site: Site, seen: Seen) -> str:
+    def _remove_secrets(self, site: Site, seen: Seen) -> None:
         """Those that neither what runs nor its history needs: a rollback finds its own."""
         every = site.kube.items("Secret", site.namespace, workload.labels_of_ours(site.wanted))
         prefix = f"{site.wanted.name}-secrets-"
         found = {str(s["metadata"]["name"]) for s in every}
         for name in sorted(n for n in found - seen.needed_secrets if n.startswith(prefix)):
             site.kube.delete(path("Secret", site.namespace, name))
-        return ""
 
     def _withdraw(self, site: Site, mine: str) -> None:
         """The former pods again, where ours run still: what somebody else has begun stays."""
@@ -145,20 +144,16 @@ class Changes:
             kind, name = manifest["kind"], manifest["metadata"]["name"]
             before = site.before.objects.get(kind)
             # where nothing runs, a first deployment that died may have left it
-            gone = path_of(manifest) in site.made or (running is None and _is_left(before))
+            left = running is None and before is not None and is_ours(before)
             needed = kind == "Secret" and name in workload.secrets_of(template_of(running))
             if kind == "Namespace" or needed:
                 continue
-            if gone:
+            if left or path_of(manifest) in site.made:
                 site.kube.delete(path_of(manifest))
                 continue
             former = applied(before, names.MANAGER) if before else None
             if former is not None and former != manifest:
                 site.kube.apply(former, names.MANAGER, force=True)
-
-
-def _is_left(before: Body | None) -> bool:
-    return before is not None and is_ours(before)
 
 
 def revived(deployment: Body, template: Body) -> Manifest:

@@ -116,7 +116,7 @@ class Denied(Finding):
 def _may(site: Site, right: Right) -> Iterator[Finding]:
     verb, group, resource, subresource = right
     attributes = {
-        "namespace": "" if resource == "namespaces" else site.namespace,
+        "namespace": site.namespace,  # also of the namespace itself
         "verb": verb,
         "group": group,
         "resource": resource,
@@ -172,7 +172,7 @@ def _dry_run(site: Site, manifest: Manifest) -> Iterator[Finding]:
         # in a place that is new, an object may need another one that is not there yet
         if error.code in (403, 404) and error.reason != "Forbidden":
             return
-        yield Finding(_first(refusal(site, manifest, error).problems))
+        yield Finding(refusal(site, manifest, error).problems[0])
 
 
 def _pod(site: Site, deployment: Manifest) -> Iterator[Finding]:
@@ -211,7 +211,3 @@ def sizes(release: Release) -> Iterator[Finding]:
             f"the secrets have {size} bytes together; Kubernetes allows {LARGEST_SECRET}",
             "leave the largest in a file or a store that the service reads",
         )
-
-
-def _first(problems: Sequence[Problem]) -> Problem:
-    return problems[0]

@@ -47,10 +47,10 @@ def progress(deployment: Body) -> Progress:
     if updated < wanted:
         return Progress(done=False, text=f"{updated} of {wanted} new pods exist")
     if existing > updated:
-        return Progress(done=False, text=f"{existing - updated} old pods are still ending")
+        return Progress(done=False, text=f"old pods that are still ending: {existing - updated}")
     if available < updated:
         return Progress(done=False, text=f"{available} of {updated} new pods are available")
-    return Progress(done=True, text=f"{updated} pods are available")
+    return Progress(done=True, text=f"{updated} of {wanted} pods are available")
 
 
 def _given_up(status: Body) -> str:

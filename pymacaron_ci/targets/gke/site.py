@@ -124,9 +124,9 @@ class Site:
     def require_unmoved(self) -> None:
         self._require_unmoved(self.kube.find(self.deployment_path))
 
-    def mark(self, **marks: str | None) -> None:
+    def mark(self, *, proven: str, previous: str | None) -> None:
         """Sets annotations on the Deployment that no manifest has; None removes."""
-        wanted = {names.PROVEN if k == "proven" else names.PREVIOUS: v for k, v in marks.items()}
+        wanted = {names.PROVEN: proven, names.PREVIOUS: previous}
 
         def attempt() -> Ready[None] | Pending:
             found = self.kube.find(self.deployment_path)

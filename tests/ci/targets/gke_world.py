@@ -86,7 +86,7 @@ class World:
     registry: str
     server: KubernetesServer | None = None
     wanted: Wanted = SERVICE
-    clock: FastClock = field(default_factory=FastClock)
+    clock: FastClock = field(default_factory=lambda: FastClock(4))
     said: list[str] = field(default_factory=list)
     make_http: Callable[[], Any] = requests.Session
     recorder: Recorder = field(default_factory=Recorder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -222,6 +223,25 @@ def test_somebody_elses_change_stops_the_deployment_and_stays(shared: World) -> 
     assert "somebody else changed the Deployment" in report.problems[0].text
     assert shared.template()["metadata"]["annotations"]["by"] == "hand"
     assert shared.deploy(release("42")).status == "deployed"
+
+
+def test_of_two_runs_at_once_one_stops_and_live_is_proven(shared: World) -> None:
+    reports: list[Any] = []
+    threads = [
+        threading.Thread(target=lambda n=n: reports.append(shared.deploy(release(n))))
+        for n in ("51", "52")
+    ]
+    with Prober.at(shared.public_url()) as prober:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(120)
+    assert prober.failures == []
+    assert len(reports) == 2
+    done = [r.release.id for r in reports if r.status == "deployed"]
+    assert len(done) <= 1 or shared.answers() == done[-1]
+    assert shared.deploy(release("52")).exit_code == 0
+    assert shared.answers() == shared.running("staging") == release("52").id
 
 
 def test_a_first_deployment_that_fails_leaves_nothing_but_namespaces(tmp_path: Path) -> None:

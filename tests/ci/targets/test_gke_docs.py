@@ -12,11 +12,11 @@ from tests.ci.targets.gke_world import release, world
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "targets" / "gke.md"
 NAMESPACED = re.compile(
-    r"/(?:api/v1|apis/([^/]+)/[^/]+)/namespaces/([^/]+)/([^/?]+)(?:/([^/?]+))?(?:/(log|proxy))?"
+    r"/(?:api/v1|apis/([^/]+)/[^/]+)/namespaces/[^/]+(?:/([^/?]+)(?:/([^/?]+))?(?:/(log|proxy))?)?"
 )
 VERBS = {"PATCH": "patch", "POST": "create", "DELETE": "delete"}
 # what the page says is optional, or needs a ClusterRole
-BESIDES = {("create", "", "pods")}
+BESIDES = {("create", "", "pods"), ("patch", "", "namespaces")}
 
 Right = tuple[str, str, str]  # verb, group, resource
 
@@ -41,8 +41,9 @@ def right(method: str, path: str) -> Right | None:
     found = NAMESPACED.search(path)
     if found is None:
         return None
-    group, _, plural, name, sub = found.groups()
-    verb = VERBS.get(method) or ("get" if name else "list")
+    group, plural, name, sub = found.groups()
+    verb = VERBS.get(method) or ("get" if name or not plural else "list")
+    plural = plural or "namespaces"
     return verb, group or "", f"{plural}/{sub}" if sub else plural
 
 

@@ -58,7 +58,7 @@ def test_a_rollout_is_where_kubectl_says_it_is(
 def test_old_pods_that_are_still_there_keep_a_rollout_from_being_done() -> None:
     found = deployment(updatedReplicas=2, availableReplicas=2)
     found["status"]["replicas"] = 3
-    assert rollout.progress(found).text == "1 old pods are still ending"
+    assert rollout.progress(found).text == "old pods that are still ending: 1"
 
 
 def pod(reason: str = "", message: str = "", **status: Any) -> Body:

@@ -1,6 +1,6 @@
 """Compares this runtime with other frameworks, all in one run, and prints the tables.
 
-    python benchmarks/runtime/compare.py                 # about 25 minutes
+    python benchmarks/runtime/compare.py                 # half an hour
     python benchmarks/runtime/compare.py --quick         # two minutes: few servers, 16 connections
 
 The first run installs the rivals into an environment of their own. Needs wrk and two cores: one for
@@ -131,7 +131,8 @@ def tables(results: Results) -> str:
         lines += _header(results.cases)
         for server in results.servers:
             cells = [_cell(results, server, case, connections) for case in results.cases]
-            lines.append(f"| {server} | " + " | ".join(cells) + " |")
+            if any(cells):
+                lines.append(f"| {server} | " + " | ".join(cells) + " |")
         for server in (name for name in results.servers if name.startswith(OURS)):
             found = [results.ratios(server, FASTAPI, case, connections) for case in results.cases]
             cells = [f"**{r[0]:.1f}** · {r[1]:.1f}" if r else "" for r in found]

@@ -231,7 +231,7 @@ def refusal(api: str, answer: Answer) -> ApiError:
         message=message,
         transient=code in BUSY,
         retry_after=retry_after(answer.headers),
-        hint=_hint(code, status, message, details),
+        hint=_hint(code, status, message, details, api),
     )
 
 
@@ -252,7 +252,7 @@ def _envelope(answer: Answer) -> tuple[str, str, list[Body]]:
         return "", "", []
 
 
-def _hint(code: int, status: str, message: str, details: list[Body]) -> str | None:
+def _hint(code: int, status: str, message: str, details: list[Body], api: str = "") -> str | None:
     reasons = {str(d.get("reason")): d.get("metadata") or {} for d in details if d.get("reason")}
     if "SERVICE_DISABLED" in reasons:
         api = reasons["SERVICE_DISABLED"].get("service", "the API")
@@ -268,7 +268,8 @@ def _hint(code: int, status: str, message: str, details: list[Body]) -> str | No
             "service runs as"
         )
     if code == 403:
-        return "give the deployer the roles that docs/targets/gcp-cloud-run.md lists"
+        page = "gke" if api == "container" else "gcp-cloud-run"
+        return f"give the deployer the roles that docs/targets/{page}.md lists"
     if code == 429 or status == "RESOURCE_EXHAUSTED":
         return "a quota is used up: wait a minute, or ask for more in the console (IAM → Quotas)"
     if code in BUSY:

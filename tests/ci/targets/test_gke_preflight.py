@@ -79,6 +79,11 @@ def test_a_cluster_that_is_not_there_is_told_beside_those_that_are(cloud: World)
     assert "there are main in europe-west1" in told
 
 
+def test_a_cluster_that_we_may_not_look_at_leads_to_the_targets_page(cloud: World) -> None:
+    cloud.fail(Fault(kind="403", path="clusters/main$"))
+    assert "the roles that docs/targets/gke.md lists" in refused(cloud)
+
+
 def test_a_usable_but_troubled_cluster_is_a_note(lacking: World) -> None:
     lacking.cluster(status="RECONCILING")
     assert "the cluster main is reconciling" in lacking.plan(release("2")).notes

@@ -11,11 +11,14 @@ from typing import Any
 import yaml
 
 from pymacaron_ci.simulator.kubernetes import protobuf
+from pymacaron_ci.simulator.kubernetes.objects import Json
+from pymacaron_ci.simulator.kubernetes.schema import Node, misfits
 from pymacaron_ci.simulator.kubernetes.statuses import KubeError, bad_request, wrong_type
 from pymacaron_ci.simulator.kubernetes.strict import STRICT, WARN
 from pymacaron_ci.simulator.kubernetes.writing import Options
 from pymacaron_ci.simulator.web import Request
 
+DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 BODIES = ("application/json", "application/yaml")
 
 
@@ -52,6 +55,22 @@ def options_of(request: Request) -> Options:
         validation=validation,
         force=query.get("force", "") == "true",
     )
+
+
+def deletion_of(request: Request) -> Json:
+    """DeleteOptions, from the body or the query. Raises 400."""
+    options = body_of(request, any_type=True) or {}
+    if not isinstance(options, dict):
+        raise bad_request("DeleteOptions must be an object")
+    for name in ("propagationPolicy", "dryRun"):
+        if name in request.query:
+            options[name] = request.query[name]
+    if "gracePeriodSeconds" in request.query:
+        options["gracePeriodSeconds"] = number(request.query, "gracePeriodSeconds")
+    misfit = next(misfits(options, Node.named(DELETE_OPTIONS)), None)
+    if misfit is not None:
+        raise bad_request(f"DeleteOptions: {misfit.path} is not as it should be")
+    return options
 
 
 def must_name_manager(manager: str) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 
 from pymacaron_ci.simulator.kubernetes.objects import Json
 from pymacaron_ci.simulator.kubernetes.patches import PATCHES, STRATEGIC_PATCH
 from pymacaron_ci.simulator.kubernetes.resources import Resource
 from pymacaron_ci.simulator.kubernetes.schema import schemas
+from pymacaron_ci.simulator.kubernetes.statuses import unknown_path
+from pymacaron_ci.simulator.web import Request, Response, json_response
 
 SCALE = {"group": "autoscaling", "version": "v1", "kind": "Scale"}
 AGGREGATED = "as=APIGroupDiscoveryList"
@@ -16,8 +19,52 @@ PREFERRED = {"networking.gke.io": "v1"}
 OPENAPI = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 
 
+def answer(request: Request, path: str, resources: Sequence[Resource], gke: str) -> Response | None:
+    """What is said about the cluster at `path`; None where that is about its objects. Raises 404.
+
+    `gke`: its version, `1.36.1-gke.1000`.
+    """
+    parts = path.strip("/").split("/")
+    if parts[0] in ("healthz", "livez", "readyz"):
+        return Response(200, b"ok", (("Content-Type", "text/plain; charset=utf-8"),))
+    if parts in (["api"], ["apis"]) and AGGREGATED in request.headers.get("Accept", ""):
+        found = aggregated(resources, core=parts == ["api"])
+        kind = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+        return Response(200, json.dumps(found).encode(), (("Content-Type", kind),))
+    if not _is_about_the_cluster(parts):
+        return None
+    document = _document(parts, resources, gke)
+    if document is None:
+        raise unknown_path()
+    return json_response(document)
+
+
+def _is_about_the_cluster(parts: Sequence[str]) -> bool:
+    most = {"version": 1, "api": 2, "apis": 3, "openapi": 5}
+    return len(parts) <= most.get(parts[0], 0)
+
+
+def _document(parts: list[str], resources: Sequence[Resource], gke: str) -> Json | None:
+    match parts:
+        case ["version"]:
+            return version(gke)
+        case ["api"]:
+            return {"kind": "APIVersions", "apiVersion": "v1", "versions": ["v1"]}
+        case ["apis"]:
+            return group_list(resources)
+        case ["apis", name] if name in groups(resources):
+            return {"kind": "APIGroup", "apiVersion": "v1", **group(resources, name)}
+        case ["api", _] | ["apis", _, _]:
+            found = resource_list(resources, "/".join(parts[1:]))
+            return found if found["resources"] else None
+        case ["openapi", "v3"]:
+            return openapi_index(resources)
+        case ["openapi", "v3", *place]:
+            return openapi(resources, "/".join(place), gke)
+    return None
+
+
 def version(gke: str) -> Json:
-    """`gke`: `1.36.1-gke.1000`."""
     major, minor, _ = gke.split(".", 2)
     return {
         "major": major,

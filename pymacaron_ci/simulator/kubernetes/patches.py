@@ -66,6 +66,8 @@ def _merged_list(former: list[Any], patch: list[Any], node: Node) -> list[Any]:
         return [_undirected(item) for item in patch if item != replace]
     if not key:
         return [*former, *(item for item in patch if item not in former)]
+    if not all(isinstance(item, dict) for item in patch):
+        raise bad_request(f"map: {patch} does not contain declared merge key: {key}")
     found = list(former)
     for item in patch:
         where = next((n for n, old in enumerate(found) if old.get(key) == item.get(key)), None)
@@ -112,7 +114,7 @@ def json_patched(former: Json, operations: Any) -> Json:
     for operation in operations:
         try:
             found = _operated(found, operation)
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+        except (LookupError, AttributeError, TypeError, ValueError) as error:
             path = operation.get("path") if isinstance(operation, dict) else operation
             text = f"the server rejected our request due to an error in our request: {path}"
             raise KubeError(422, "Invalid", text, details={}) from error

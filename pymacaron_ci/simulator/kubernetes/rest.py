@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from pymacaron_ci.simulator.kubernetes import access, discovery, paths
 from pymacaron_ci.simulator.kubernetes.asked import (
     body_of,
+    deletion_of,
     must_name_manager,
     number,
     options_of,
@@ -22,7 +23,7 @@ from pymacaron_ci.simulator.kubernetes.paths import Place
 from pymacaron_ci.simulator.kubernetes.resources import ACCESS_REVIEWS, RESOURCES, Resource
 from pymacaron_ci.simulator.kubernetes.scales import scale_of
 from pymacaron_ci.simulator.kubernetes.selectors import Matches, by_fields, by_labels
-from pymacaron_ci.simulator.kubernetes.statuses import bad_request, unknown_path
+from pymacaron_ci.simulator.kubernetes.statuses import bad_request
 from pymacaron_ci.simulator.kubernetes.store import Store
 from pymacaron_ci.simulator.kubernetes.tables import table
 from pymacaron_ci.simulator.kubernetes.watching import Watch, events
@@ -70,10 +71,11 @@ class Api:
 
     def handle(self, request: Request, path: str, caller: str) -> Response:
         """`path` is what follows the cluster's URL."""
-        answer = self._discovered(request, path)
+        resources = self.resources
+        answer = discovery.answer(request, path, resources, self._rights.version)
         if answer is not None:
             return answer
-        place = paths.place(self.resources, path)
+        place = paths.place(resources, path)
         verb = paths.verb(request.method, place, request.query)
         attempt = place.attempt(verb)
         if place.resource is not ACCESS_REVIEWS and not access.allowed(
@@ -87,40 +89,6 @@ class Api:
             return self._running.logs(pod, dict(request.query))
         act: Callable[[Request, Place], Response] = getattr(self, f"_{verb}")
         return act(request, place)
-
-    def _discovered(self, request: Request, path: str) -> Response | None:
-        parts = path.strip("/").split("/")
-        if parts[0] in ("healthz", "livez", "readyz"):
-            return Response(200, b"ok", (("Content-Type", "text/plain; charset=utf-8"),))
-        found: Json | None = None
-        compact = discovery.AGGREGATED in request.headers.get("Accept", "")
-        resources = self.resources
-        if path == "/version":
-            found = discovery.version(self._rights.version)
-        elif parts in (["api"], ["apis"]) and compact:
-            found = discovery.aggregated(resources, core=parts == ["api"])
-            kind = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-            return Response(200, json.dumps(found).encode(), (("Content-Type", kind),))
-        elif parts == ["api"]:
-            found = {"kind": "APIVersions", "apiVersion": "v1", "versions": ["v1"]}
-        elif parts == ["apis"]:
-            found = discovery.group_list(resources)
-        elif parts[0] == "apis" and len(parts) == 2:
-            if parts[1] in discovery.groups(resources):
-                group = discovery.group(resources, parts[1])
-                found = {"kind": "APIGroup", "apiVersion": "v1", **group}
-        elif parts == ["api", "v1"] or (parts[0] == "apis" and len(parts) == 3):
-            found = discovery.resource_list(resources, "/".join(parts[1:]))
-            found = found if found["resources"] else None
-        elif parts == ["openapi", "v3"]:
-            found = discovery.openapi_index(resources)
-        elif parts[:2] == ["openapi", "v3"]:
-            found = discovery.openapi(resources, "/".join(parts[2:]), self._rights.version)
-        else:
-            return None
-        if found is None:
-            raise unknown_path()
-        return json_response(found)
 
     # --- reading
 
@@ -179,16 +147,15 @@ class Api:
             namespace=place.namespace,
             matches=self._matches(request),
             since=None if initial or version in ("", "0") else int(version),
-            timeout=float(query.get("timeoutSeconds") or WATCH_LASTS),
+            timeout=number(query, "timeoutSeconds") or WATCH_LASTS,
             bookmarks=query.get("allowWatchBookmarks", "") == "true",
             mark_initial_end=initial,
             **({"shown": row} if wants_table(request) else {}),
         )
         if watch.since is not None:
             self._store.since(watch.since)  # one that is too old is refused at once
-        return Response(
-            200, _Stream(events(self._store, watch)), (("Content-Type", "application/json"),)
-        )
+        lines = events(self._store, watch)
+        return Response(200, lines, (("Content-Type", "application/json"),))
 
     # --- writing
 
@@ -226,7 +193,9 @@ class Api:
     def _scaled(self, place: Place, scale: Json, options: Options) -> Response:
         with self._store.lock:
             thing = self._writer.get(place.resource, place.namespace, place.name)
-            replicas = int(at(scale, "spec", "replicas", default=0))
+            replicas = at(scale, "spec", "replicas", default=0)
+            if not isinstance(replicas, int):
+                raise bad_request("spec.replicas must be a number")
             body = {**thing, "spec": {**thing["spec"], "replicas": replicas}}
             metadata = {**thing["metadata"]}
             metadata["resourceVersion"] = at(scale, "metadata", "resourceVersion", default="")
@@ -237,18 +206,14 @@ class Api:
         return json_response(scale_of(written.thing))
 
     def _delete(self, request: Request, place: Place) -> Response:
-        options = body_of(request, any_type=True) or {}
-        for name in ("propagationPolicy", "gracePeriodSeconds", "dryRun"):
-            if name in request.query:
-                value = request.query[name]
-                options[name] = int(value) if name == "gracePeriodSeconds" else value
+        options = deletion_of(request)
         return json_response(
             self._writer.delete(place.resource, place.namespace, place.name, options)
         )
 
     def _deletecollection(self, request: Request, place: Place) -> Response:
         matches = self._matches(request)
-        options = body_of(request, any_type=True) or {}
+        options = deletion_of(request)
         for thing in self._store.list(place.resource, place.namespace):
             if matches(thing):
                 metadata = thing["metadata"]
@@ -266,19 +231,6 @@ class Api:
         ]
         code = 201 if written.created else 200
         return _shown(request, place.resource, written.thing, code, headers)
-
-
-class _Stream:
-    """A watch's lines; ended when the client is gone."""
-
-    def __init__(self, lines: Iterator[bytes]) -> None:
-        self._lines = lines
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._lines
-
-    def close(self) -> None:
-        self._lines.close()  # type: ignore[attr-defined]
 
 
 def _quoted(text: str) -> str:

@@ -154,8 +154,9 @@ def _autoscaler(thing: Json) -> Faults:
     if least > most:
         text = "must be greater than or equal to `minReplicas`"
         yield invalid_value("spec.maxReplicas", most, text)
-    if not at(spec, "scaleTargetRef", "name"):
-        yield required("spec.scaleTargetRef.name")
+    for name in ("kind", "name"):
+        if not at(spec, "scaleTargetRef", name):
+            yield required(f"spec.scaleTargetRef.{name}")
 
 
 _RULES: Mapping[Resource, Callable[[Json], Faults]] = {

@@ -36,7 +36,11 @@ class Node:
 
     @classmethod
     def of(cls, resource: Resource) -> Node:
-        return cls(schemas()[resource.schema])
+        return cls.named(resource.schema)
+
+    @classmethod
+    def named(cls, name: str) -> Node:
+        return cls(schemas()[name])
 
     @classmethod
     def _resolved(cls, data: Json) -> Node:
@@ -155,7 +159,8 @@ def without_unknown(value: Any, node: Node) -> Any:
             if child is not None and not (node.is_struct and name not in node.fields)
         }
     if isinstance(value, list):
-        return [without_unknown(item, node.items) for item in value]
+        empty: Any = {} if node.items.fields else ""  # as Go reads a null in a list
+        return [empty if item is None else without_unknown(item, node.items) for item in value]
     return value
 
 

@@ -18,6 +18,8 @@ def identified(resource: Resource, namespace: str, body: Any) -> Json:
     if not isinstance(body, dict):
         raise bad_request("couldn't get version/kind; json parse error: the body is no object")
     thing = copy.deepcopy(body)
+    if not isinstance(thing.get("apiVersion", ""), str):
+        raise bad_request("apiVersion must be a string")
     found = (thing.get("apiVersion") or resource.api_version, thing.get("kind") or resource.kind)
     if found != (resource.api_version, resource.kind):
         group, _, version = found[0].rpartition("/")

@@ -94,7 +94,11 @@ def _untypable(value: Any, node: Node, path: str) -> Iterator[str]:
 
 def _untypable_list(value: list[Any], node: Node, path: str) -> Iterator[str]:
     for index, item in enumerate(value):
-        missing = [k for k in node.keys if isinstance(item, dict) and k not in item]
+        if node.keys and not isinstance(item, dict):
+            text = "associative list with keys may not have non-map elements"
+            yield f"{path}: element {index}: {text}"
+            return
+        missing = [k for k in node.keys if k not in item]
         missing = [k for k in missing if k != "protocol"]  # has a default
         if missing:
             yield (

@@ -30,7 +30,7 @@ from pymacaron_ci.simulator.kubernetes.resources import (
     SERVICES,
     Resource,
 )
-from pymacaron_ci.simulator.kubernetes.schema import Node
+from pymacaron_ci.simulator.kubernetes.schema import Node, without_unknown
 from pymacaron_ci.simulator.kubernetes.sent import (
     SERVERS,
     continued,
@@ -54,6 +54,8 @@ from pymacaron_ci.simulator.kubernetes.strict import WARN, check_applied, checke
 LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 # objects with a status whose changes aren't counted
 UNCOUNTED = (NAMESPACES, NODES, SERVICES)
+# subresources that don't change what an object declares
+BESIDE_THE_SPEC = ("status", "binding")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +145,7 @@ class Writer:
         thing = copy.deepcopy(thing)
         fill_in(resource, thing)
         name = thing["metadata"]["name"]
-        if not subresource:
+        if subresource not in BESIDE_THE_SPEC:
             warnings += self._admission.admit(resource, former, thing)
             wrong = rules.faults(resource, thing)
             if former:
@@ -212,6 +214,8 @@ class Writer:
                 thing = strategically_merged(former, patch, Node.of(resource))
             else:
                 raise wrong_type(PATCHES)
+            if not isinstance(at(thing, "metadata"), dict):
+                raise bad_request("the patch leaves no object")
             if at(patch, "metadata", "resourceVersion") is None and isinstance(patch, dict):
                 thing["metadata"]["resourceVersion"] = former["metadata"]["resourceVersion"]
             return self.update(resource, namespace, name, thing, options, subresource)
@@ -235,10 +239,11 @@ class Writer:
                 f"{config['metadata']['name']}"
             )
         check_applied(resource, config)
+        node = Node.of(resource)
+        config = without_unknown(config, node)
         version = config["metadata"].pop("resourceVersion", None)
         if (resource.has_status or resource.custom) and not subresource:
             config.pop("status", None)
-        node = Node.of(resource)
         with self.store.lock:
             live = self.store.get(resource, namespace, name)
             if version is not None and (

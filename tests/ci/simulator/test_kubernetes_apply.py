@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pymacaron_ci.simulator.kubernetes.fields import decoded, encoded, field_set
@@ -84,6 +84,7 @@ def test_the_fields_of_an_object_are_written_as_kubernetes_does() -> None:
 STEPS = st.sampled_from(["f:a", "f:b", 'k:{"name":"x"}', 'v:"y"'])
 
 
+@settings(deadline=None)
 @given(st.frozensets(st.lists(STEPS, min_size=1, max_size=4).map(tuple), max_size=8))
 def test_sets_of_fields_survive_being_written(fields: frozenset[tuple[str, ...]]) -> None:
     assert frozenset(decoded(encoded(fields))) == fields

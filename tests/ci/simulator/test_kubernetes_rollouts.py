@@ -228,6 +228,10 @@ def test_a_scale_is_set_by_itself(kube: World) -> None:
     kube.apply(deployment(kube.image))
     scale = kube.call("PATCH", f"{DEPLOYMENT}/scale", {"spec": {"replicas": 2}}, headers=MERGE)
     assert (scale["kind"], scale["spec"]["replicas"]) == ("Scale", 2)
+    assert kube.get(deployment(kube.image))["metadata"]["generation"] == 2
+    for wrong, code in ((-1, 422), ("x", 400)):
+        body = {"spec": {"replicas": wrong}}
+        assert kube.error("PATCH", f"{DEPLOYMENT}/scale", body, headers=MERGE)["code"] == code
     found = kube.rolled_out(deployment(kube.image))
     assert found["status"]["readyReplicas"] == 2
 

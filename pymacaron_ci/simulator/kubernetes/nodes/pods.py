@@ -99,7 +99,7 @@ class PodWorker(threading.Thread):
         for container in self.containers:
             if container.running:
                 container.tell("Normal", "Killing", f"Stopping container {container.name}")
-                before_stop(container, grace, self._node.closing.wait)
+                before_stop(container, grace, self._linger)
         if self._node.closing.is_set():
             return
         threads = [
@@ -112,6 +112,15 @@ class PodWorker(threading.Thread):
             thread.join()
         if self._pod() is not None:
             self._node.writer.store.remove(PODS, self._namespace, self._name)
+
+    def _linger(self, seconds: float) -> None:
+        """Unless the pod is taken away meanwhile, as a forced deletion does."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and self._pod() is not None:
+            if self._node.closing.is_set():
+                return
+            self.wake.wait(left)
+            self.wake.clear()
 
     # --- its status
 

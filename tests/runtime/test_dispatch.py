@@ -11,6 +11,7 @@ import flask
 import pytest
 from flask import Flask, Response, after_this_request, g, request, session, url_for
 from flask.ctx import RequestContext
+from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from pymacaron.config import PyMacaronConfig
 from tests.runtime.serving import Service, openapi, serve
@@ -349,3 +350,22 @@ def test_every_path_leads_where_flask_leads(
             )
             assert direct == flasks, (method, path)
     assert apps[0].client.get("/a/b").get_json()["path"] == "/a/b"
+
+
+@pytest.mark.parametrize("verb", ["head", "options"])
+def test_operations_for_head_and_options_answer_as_through_flask(
+    service: Callable[..., Service], fresh_config: PyMacaronConfig, verb: str
+) -> None:
+    asked = [("Origin", "https://a.example.com"), ("Access-Control-Request-Method", "GET")]
+    answers = []
+    for fast in (True, False):
+        fresh_config.fast_path = fast
+        paths = {"/x": {verb: operation("handle")}}
+        api = service({"handle": lambda: {"path": "x", "values": {}}}, paths=paths)
+        environ = EnvironBuilder("/x", method=verb.upper(), headers=asked)
+        answers.append(run_wsgi_app(api.app, environ.get_environ(), buffered=True))
+    (body, status, headers), (flasks_body, flasks_status, flasks_headers) = answers
+    assert (list(body), status) == (list(flasks_body), flasks_status)
+    for found in (headers, flasks_headers):
+        assert found.pop("X-Request-ID")
+    assert sorted(headers) == sorted(flasks_headers)

@@ -32,6 +32,8 @@ log = logging.getLogger("pymacaron.dispatch")
 EXTENSION = "pymacaron_dispatch"
 HOST = re.compile(r"[A-Za-z0-9.-]{1,255}(:[0-9]{1,5})?")
 REMEMBERED_HOSTS = 64
+# What these answer is made by Flask and by the server, whatever an operation returns.
+FLASKS_METHODS = ("HEAD", "OPTIONS")
 # With these Flask does something that depends on more than the route.
 WEBSOCKET, PRESERVE = "HTTP_UPGRADE", "werkzeug.debug.preserve_context"
 
@@ -88,7 +90,12 @@ class Dispatch:
             self._tell("all operations take Flask's own road, not the fast path", found)
             return
         functions = self.app.view_functions
-        own = {n: self._operations[n] for n, view in self._views.items() if functions[n] is view}
+        own = {
+            name: operation
+            for name, operation in self._operations.items()
+            if functions[name] is self._views[name]
+            and operation[0].operation.method not in FLASKS_METHODS
+        }
         made = routers(self.app.url_map.iter_rules(), own)
         left = [n for n, (e, _) in self._operations.items() if not _finds(made, e)]
         if left:

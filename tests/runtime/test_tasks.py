@@ -272,6 +272,18 @@ def test_a_worker_over_its_memory_limit_is_replaced(jobs: Jobs) -> None:
         assert jobs.jobs.hoard.enqueue(0).get(60) != first
 
 
+def test_the_memory_limit_of_workers_does_not_depend_on_who_starts_them(jobs: Jobs) -> None:
+    tell = "from pymacaron.tasks.worker import memory_limit; print(memory_limit())"
+    large = (
+        "import subprocess, sys; held = b'x' * 500 * 2**20\n"
+        "print(subprocess.check_output([sys.executable, '-c', sys.argv[1]], text=True))"
+    )
+    limit = subprocess.check_output(
+        [sys.executable, "-c", large, tell], cwd=jobs.folder, text=True, timeout=100
+    )
+    assert int(limit) < 400 * 1024
+
+
 def test_with_inline_as_fallback_a_task_runs_in_place_and_its_failure_is_reported(
     jobs: Jobs,
     tmp_path: Path,

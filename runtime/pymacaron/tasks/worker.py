@@ -135,8 +135,16 @@ def worker_count() -> int:
 
 def memory_limit() -> int:
     """KiB after which a worker is replaced; more where the service needs that from its start."""
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return max(get_celery_worker_memory_limit(), own + ROOM_TO_GROW)
+    return max(get_celery_worker_memory_limit(), _resident() + ROOM_TO_GROW)
+
+
+def _resident() -> int:
+    """KiB that this process holds. Linux's ru_maxrss starts with what its parent held."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return pages * resource.getpagesize() // 1024
 
 
 def end_with(pipe: int) -> None:

@@ -242,7 +242,11 @@ def test_of_two_that_save_if_unchanged_only_one_does(
     assert PersistentProfile.load_from_db("lost", consistent=True).score == 0.7  # type: ignore[attr-defined]
 
 
-def test_threads_that_count_with_if_unchanged_lose_no_count(shop: Any) -> None:
+def test_threads_that_count_with_if_unchanged_lose_no_count(
+    shop: Any, request: pytest.FixtureRequest
+) -> None:
+    if request.node.callspec.params["store"] == "moto":
+        pytest.skip("moto looks at a condition and writes in two steps")
     shop.Profile(profile_id="count", view_count=0).save_to_db()
 
     def count() -> None:

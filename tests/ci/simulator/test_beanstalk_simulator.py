@@ -178,7 +178,7 @@ def test_a_swap_wants_both_environments_ready(eb: Eb) -> None:
 
 
 def test_the_environment_is_reached_at_its_name_and_follows_a_swap_late(tmp_path: Path) -> None:
-    late = Timings(**{**vars(QUICK), "dns": 0.5})
+    late = Timings(**{**vars(QUICK), "dns": 3.0})
     with beanstalk(tmp_path, timings=late) as (server, _):
         eb = Eb(server)
         for name in ("app-live", "app-blue"):
@@ -194,14 +194,16 @@ def test_the_environment_is_reached_at_its_name_and_follows_a_swap_late(tmp_path
         until(lambda: version(url) == "app-blue")
 
 
-def test_tagging_an_environment_updates_it(eb: Eb) -> None:
-    arn = eb.create("app-live")["EnvironmentArn"]
-    until(lambda: eb.status("app-live") == "Ready")
-    tags = {"ResourceArn": arn, "TagsToAdd": [{"Key": "a", "Value": "b"}]}
-    eb.api.update_tags_for_resource(**tags)
-    assert eb.status("app-live") == "Updating"
-    assert "OperationInProgress" in refusal(eb.api.update_tags_for_resource, **tags)
-    until(lambda: eb.status("app-live") == "Ready")
+def test_tagging_an_environment_updates_it(tmp_path: Path) -> None:
+    with beanstalk(tmp_path, timings=Timings(**{**vars(QUICK), "update": 3.0})) as (server, _):
+        eb = Eb(server)
+        arn = eb.create("app-live")["EnvironmentArn"]
+        eb.wait("app-live")
+        tags = {"ResourceArn": arn, "TagsToAdd": [{"Key": "a", "Value": "b"}]}
+        eb.api.update_tags_for_resource(**tags)
+        assert eb.status("app-live") == "Updating"
+        assert "OperationInProgress" in refusal(eb.api.update_tags_for_resource, **tags)
+        eb.wait("app-live")
 
 
 def test_events_belong_to_the_request_that_caused_them_the_newest_first(eb: Eb) -> None:

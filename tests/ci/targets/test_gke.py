@@ -105,7 +105,7 @@ def test_pods_that_never_start_are_told_with_their_last_words(
     shared: World, broken: str, text: str, detail: str
 ) -> None:
     before = shared.answers()
-    report = shared.deploy(release("5", BROKEN=broken), progress_seconds=5)
+    report = shared.deploy(release("5", BROKEN=broken), startup_seconds=2, progress_seconds=7)
     assert report.status == "undone", report
     assert text in report.problems[0].text
     assert report.problems[0].hint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,14 +67,21 @@ CLOUDS: Mapping[str, Start] = {"aws": _aws, "kubernetes": _kubernetes}
 
 
 class Clouds:
-    """Those that were ever asked for on this state folder run, each at the port it had before."""
+    """Those that were ever asked for on this state folder run, each at the port it had before.
+
+    One that needs a package that is not installed here rests: on a runner, each target's
+    deployment has only its own.
+    """
 
     def __init__(self, state: Path, ground: Ground) -> None:
         self._state, self._ground = state, ground
         self._running: dict[str, Cloud] = {}
         for name in CLOUDS:
             if self._port_file(name).exists():
-                self.open(name)
+                try:
+                    self.open(name)
+                except ModuleNotFoundError as error:
+                    print(f"the simulated {name} rests: {error}", file=sys.stderr)
 
     def _port_file(self, name: str) -> Path:
         return self._state / name / "port.json"

@@ -136,12 +136,13 @@ def test_the_example_is_deployed_to_each_target(tmp_path: Path, action: Path) ->
     flow = act.workflow(
         act.use("cloudrun", inputs=simulate, secrets=tuple(secrets)),
         act.use("beanstalk", inputs={**simulate, "environment": "aws"}, secrets=tuple(secrets)),
+        act.use("gke", inputs={**simulate, "environment": "gke"}, secrets=tuple(secrets)),
     )
     example = act.ROOT / "examples" / "helloworld"
     workspace = act.caller(tmp_path / "ws", flow, {".gitignore": ".pymacaron/\n"}, service=example)
     ran = act.run(workspace, tmp_path / "home", action=action, secrets=secrets, timeout=540)
     assert ran.status == 0, ran.log()
-    for step in ("cloudrun", "beanstalk"):
+    for step in ("cloudrun", "beanstalk", "gke"):
         outputs = ran.outputs(step)
         assert (outputs["status"], outputs["changed"]) == ("deployed", "true")
         assert ran.annotations(step) == []

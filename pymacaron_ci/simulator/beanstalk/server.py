@@ -183,13 +183,13 @@ class BeanstalkServer:
         if fault is None:
             return act()
         if fault.kind == "slow":
-            time.sleep(fault.seconds)
+            time.sleep(fault.seconds)  # being slow is the fault
             return act()
         response = act() if fault.acted or fault.kind == "truncated" else None
         if fault.kind == "reset":
             raise Reset
         if fault.kind == "timeout":
-            time.sleep(fault.seconds)
+            time.sleep(fault.seconds)  # being slow is the fault
             raise Reset
         if response and fault.kind == "truncated":
             return replace(response, cut=True)

@@ -78,7 +78,7 @@ class Logs:
                 yield _text(lines, query)
             elif ended:
                 return
-            time.sleep(EVERY)
+            time.sleep(EVERY)  # nothing tells when an instance writes its next line
 
 
 def _why(waiting: Json) -> str:

@@ -14,11 +14,13 @@ Body = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a rollout stands. `given_up`: since when Kubernetes expects nothing of it."""
+    """Where a rollout stands. `given_up`: since when Kubernetes expects nothing of it, or, while
+    the change is not `observed`, of what was there before."""
 
     done: bool
     text: str
     given_up: str = ""
+    observed: bool = True
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ def progress(deployment: Body) -> Progress:
     given_up = _given_up(status)
     if metadata.get("generation", 0) > status.get("observedGeneration", 0):
         text = "waiting for the change to be observed"
-        return Progress(done=False, text=text, given_up=given_up)
+        return Progress(done=False, text=text, given_up=given_up, observed=False)
     if given_up:
         text = "the rollout made no progress in time"
         return Progress(done=False, text=text, given_up=given_up)

@@ -30,18 +30,19 @@ class Watch:
         """How it ended. Raises DeployError with pods, events and log lines. `patient`: an undo
         waits for what Kubernetes itself says."""
         first_seen: dict[str, float] = {}
-        before: str | None = None  # the former rollout's end is told until this one has moved
+        before, observed = "", False  # a former rollout's end is told until this one has moved
         clock = site.kube.clock
 
         def probe() -> Ready[str] | Pending:
-            nonlocal before
+            nonlocal before, observed
             deployment = site.kube.find(site.deployment_path)
             if deployment is None:
                 raise DeployError(
                     f"the Deployment in {site.namespace} is gone", hint="run this again"
                 )
             state = rollout.progress(deployment)
-            before = state.given_up if before is None else before
+            if not observed:
+                before, observed = state.given_up, state.observed
             if state.done:
                 return Ready(state.text)
             pods = site.pods(release) if release else []

@@ -9,7 +9,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from functools import wraps
 from typing import Any, TypeVar
@@ -20,9 +20,9 @@ from werkzeug.exceptions import HTTPException
 from pymacaron import monitor, services
 from pymacaron.config import get_config
 from pymacaron.context import current
+from pymacaron.error_handlers import own_answer
 from pymacaron.exceptions import PyMacaronException, UnhandledServerError, headers_of
-from pymacaron.redaction import redactor
-from pymacaron.report_data import redacted, surroundings, text_of, timing, trace_of
+from pymacaron.report_data import redacted_answer, surroundings, text_of, timing, trace_of
 from pymacaron.reports import (
     Reporter,
     populate_error_report,
@@ -91,8 +91,24 @@ class ErrorHandling:
         Raises ConfigError for unusable JWT settings."""
         services.install(app, self, needs_tokens)
 
+    def by_application(self, exception: Exception) -> Response | None:
+        """The answer of the application's own error handler, in a request that Flask serves; None:
+        it has none. Reported from 500, as every failure. Never raises."""
+        error = self._as_ours(exception)
+        try:
+            response = own_answer(exception)
+        except Exception as failure:  # noqa: BLE001  (a failing handler is a failure like any other)
+            return self.flask_answer(failure)
+        if response is not None and response.status_code >= 500:
+            self._failed(error, exception)
+        return response
+
+    def unexpected(self, exception: Exception) -> Response:
+        """The Flask error handler for what the application has none for, outside of operations."""
+        return self.by_application(exception) or self.flask_answer(exception)
+
     def flask_answer(self, exception: BaseException) -> Response:
-        """The Flask error handler for everything that is raised outside of an operation."""
+        """PyMacaron's own answer, as Flask wants it."""
         if isinstance(exception, HTTPException) and (
             exception.response is not None or (exception.code or 500) < 400
         ):
@@ -105,21 +121,25 @@ class ErrorHandling:
 
     def _answer(self, exception: BaseException) -> tuple[int, Body]:
         error = self._as_ours(exception)
-        status = int(error.status)
-        if status >= 500 and not error.error_id:
-            error.error_id = str(uuid.uuid4())
         body = self._body(error)
-        if status >= 500:
-            if error.reported_before:
-                self._reported()
-            else:
-                self._report(error, exception)
-            monitor.count_exception(error.code)
-        return status, body
+        if int(error.status) >= 500:
+            self._failed(error, exception)
+        return int(error.status), body
+
+    def _failed(self, error: PyMacaronException, exception: BaseException) -> None:
+        if error.reported_before:
+            self._reported()
+        else:
+            self._report(error, exception)
+        monitor.count_exception(error.code)
 
     def _as_ours(self, exception: BaseException) -> PyMacaronException:
-        if isinstance(exception, PyMacaronException):
-            return exception
+        error = exception if isinstance(exception, PyMacaronException) else self._made_of(exception)
+        if int(error.status) >= 500 and not error.error_id:
+            error.error_id = str(uuid.uuid4())
+        return error
+
+    def _made_of(self, exception: BaseException) -> PyMacaronException:
         if isinstance(exception, HTTPException) and exception.code is not None:
             error = PyMacaronException(exception.description or exception.name)
             error.status = exception.code
@@ -235,16 +255,6 @@ class ErrorHandling:
             **surroundings(),
         }
         reports.send(f"NON-FATAL ERROR: {data['title']}", data)
-
-
-def redacted_answer(body: Mapping[str, object]) -> Body:
-    """An answer's body as JSON can hold it, in which no known secret value stands."""
-    clean = {k: redactor.text(v) if isinstance(v, str) else v for k, v in body.items()}
-    try:
-        harmless = not redactor.shows_secret(json.dumps(clean, ensure_ascii=False))
-    except (TypeError, ValueError, RecursionError):
-        harmless = False
-    return clean if harmless else redacted(clean)
 
 
 def crash_handler(f: F) -> F:

@@ -176,3 +176,13 @@ def body_text(raw: bytes, kind: str) -> str:
     if len(text) > LONGEST_BODY:
         text = f"{text[:LONGEST_BODY]}... ({len(raw)} bytes)"
     return text
+
+
+def redacted_answer(body: Mapping[str, object]) -> dict[str, object]:
+    """An answer's body as JSON can hold it, in which no known secret value stands."""
+    clean = {k: redactor.text(v) if isinstance(v, str) else v for k, v in body.items()}
+    try:
+        harmless = not redactor.shows_secret(json.dumps(clean, ensure_ascii=False))
+    except (TypeError, ValueError, RecursionError):
+        harmless = False
+    return clean if harmless else redacted(clean)

@@ -15,7 +15,7 @@ from pymacaron import log as logs
 from pymacaron import monitor, request_log, tokens
 from pymacaron.config import ConfigError, get_config
 from pymacaron.context import RequestInfo, current, id_for
-from pymacaron.exceptions import is_stop
+from pymacaron.exceptions import PyMacaronException, is_stop
 from pymacaron.headers import Headers, add_headers
 from pymacaron.health import health
 
@@ -42,8 +42,10 @@ def install(app: Flask, handling: ErrorHandling, needs_tokens: bool = False) -> 
     check_jwt(needs_tokens)
     app.extensions[INSTALLED] = handling
     handlers = app.error_handler_spec[None][None]
+    if PyMacaronException not in handlers:
+        app.register_error_handler(PyMacaronException, handling.flask_answer)
     if Exception not in handlers:
-        app.register_error_handler(Exception, handling.flask_answer)
+        app.register_error_handler(Exception, handling.unexpected)
     if not any(rule.rule == "/ready" for rule in app.url_map.iter_rules()):
         app.add_url_rule("/ready", "pymacaron_ready", _ready, methods=["GET"])
     monitor.monitor_init(app=app)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from flask import request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
@@ -19,6 +19,8 @@ READ = ("_cached_data", "stream", "form")
 
 class FlaskCall:
     """The request that Flask is serving."""
+
+    by_flask: ClassVar[bool] = True
 
     __slots__ = ("environ", "values")
 
@@ -43,6 +45,8 @@ class FlaskCall:
 
 class DirectCall:
     """A request that Flask has not seen."""
+
+    by_flask: ClassVar[bool] = False
 
     __slots__ = ("_context", "environ", "values")
 

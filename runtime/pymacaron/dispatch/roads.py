@@ -10,6 +10,7 @@ from flask import Flask, Request, Response, signals
 from werkzeug.routing import UnicodeConverter
 
 from pymacaron import flask_contexts
+from pymacaron.error_handlers import is_ours
 from pymacaron.response import LazySessions
 
 # What Flask sends where the short road sends nothing.
@@ -58,7 +59,7 @@ def _reasons(app: Flask) -> Iterator[str]:
             yield f"something receives Flask's signal {getattr(signal, 'name', '')}"
     for handlers in app.error_handler_spec.get(None, {}).values():
         for error, handler in handlers.items():
-            if getattr(handler, "__module__", "") != "pymacaron.crash":
+            if not is_ours(handler):
                 yield f"the application handles {error.__name__} by itself"
     for name in app.extensions:
         if not name.startswith(OURS):

@@ -40,6 +40,8 @@ class Handling(Protocol):
 
     def answer(self, exception: BaseException) -> tuple[int, dict[str, object]]: ...
 
+    def by_application(self, exception: Exception) -> WerkzeugResponse | None: ...
+
     def completed(
         self, operation_id: str, path: str, method: str, started: float, status: int, size: int
     ) -> None: ...
@@ -83,12 +85,10 @@ class Endpoint:
             self.answers.check_accept(accept)
             positional, named = self._arguments(call)
             answer = self._run(positional, named, accept)
-        except HTTPException as error:
-            answer = self._http(error)
         except BaseException as error:
             if not (isinstance(error, Exception) or is_stop(error)):
                 raise
-            answer = self._error(error)
+            answer = self._failed(call, error)
         if isinstance(answer, Answer):
             status, size = answer.status, len(answer.body)
         else:
@@ -119,6 +119,15 @@ class Endpoint:
         if isinstance(result, PyMacaronException):
             raise result
         return self.answers.answer(result, accept)
+
+    def _failed(self, call: Call, error: BaseException) -> Answer | WerkzeugResponse:
+        if call.by_flask and isinstance(error, Exception):
+            answer = self.handling.by_application(error)
+            if answer is not None:
+                return answer
+        if isinstance(error, HTTPException):
+            return self._http(error)
+        return self._error(error)
 
     def _http(self, error: HTTPException) -> Answer | WerkzeugResponse:
         """An abort() with a response of its own, or a redirect, passes as it is."""

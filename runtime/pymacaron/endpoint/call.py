@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
@@ -22,7 +22,10 @@ class Answer(NamedTuple):
 
 
 class Call(Protocol):
-    """One request: its WSGI environment, the path's values, and its body read in full."""
+    """One request: its WSGI environment, the path's values, and its body read in full. `by_flask`:
+    Flask serves it, whose error handlers are asked."""
+
+    by_flask: ClassVar[bool]
 
     environ: dict[str, Any]
     values: dict[str, str]

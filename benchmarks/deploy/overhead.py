@@ -2,101 +2,104 @@
 
     python -m benchmarks.deploy.overhead [rounds]
 
-Each round deploys from a new process, so that imports and clients count. On Elastic Beanstalk the
-cloud's own time is what it was told to take (processing, launching, swapping, the name's late
-change); on Cloud Run it is what its answers took, waits that it holds included. All the rest is the
-tool's: computing, and having slept longer than need be.
+Each round commits a change and runs the whole command `pymacaron-ci deploy --simulate --no-test`,
+against clouds of this process whose instances are threads. On Elastic Beanstalk the cloud's own
+time is what it was told to take (processing, launching, swapping, the name's late change); on Cloud
+Run it is what its answers took, waits that it holds included. All the rest is the tool's: starting,
+computing, and having slept longer than need be.
 """
 
 from __future__ import annotations
 
+import compileall
+import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
-from pymacaron_ci.simulator.beanstalk.names import PATIENCE
+from pymacaron_ci.simulator import client, clouds
+from pymacaron_ci.simulator.beanstalk.server import BeanstalkServer
 from pymacaron_ci.simulator.beanstalk.state import Timings
-from tests.ci.simulator.beanstalk_world import beanstalk
-from tests.ci.targets import beanstalk_deploys, cloud_run_world
-from tests.ci.targets.beanstalk_deploys import Deploys
-from tests.ci.targets.cloud_run_world import FastClock, World, world
+from pymacaron_ci.simulator.cloud_run.rollout import Timing
+from pymacaron_ci.simulator.daemon import Daemon, take_lock
+from pymacaron_ci.simulator.simulation import Simulation
+from tests.ci.targets.cloud_run_world import ThreadRunner
 
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "examples" / "helloworld"
+CONFIGS = {"aws-beanstalk": "pym-config.aws.yaml", "gcp-cloud-run": "pym-config.yaml"}
 WANTED = {"aws-beanstalk": 2.0, "gcp-cloud-run": 1.0}
 TIMINGS = Timings(process=0.5, launch=3.0, swap=1.0, terminate=0.5, event=0.1, dns=0.5, monitor=0.1)
-
-# the arguments of a deployment, and the seconds that the cloud took since it was last asked
-Bed = tuple[list[str], Callable[[], float]]
-
-
-@contextmanager
-def on_beanstalk(folder: Path) -> Iterator[Bed]:
-    with beanstalk(folder / "simulator", timings=TIMINGS) as (server, _):
-        assert (
-            Deploys(server, folder / "service").deploy(beanstalk_deploys.release(1)).exit_code == 0
-        )
-        own = TIMINGS.process + TIMINGS.launch + TIMINGS.swap + TIMINGS.dns
-        yield [server.url, str(folder / "service")], lambda: own
+BEANSTALK_TAKES = TIMINGS.process + TIMINGS.launch + TIMINGS.swap + TIMINGS.dns
+# As installed: with bytecode, and without a Docker engine to ask.
+ENVIRONMENT = {n: v for n, v in os.environ.items() if n != "PYTHONDONTWRITEBYTECODE"} | {
+    "DOCKER_HOST": "unix:///nowhere/docker.sock",
+    "HELLO_JWT_SECRET": "a-secret-for-the-rehearsal-that-is-long-enough",
+}
 
 
-@contextmanager
-def on_cloud_run(folder: Path) -> Iterator[Bed]:
-    begun: dict[int, float] = {}
-    spans: list[tuple[float, float]] = []
+class Watch:
+    """How long Google's simulated APIs took since they were last asked."""
 
-    def watch(request: object, served: bool) -> None:
+    def __init__(self, simulation: Simulation) -> None:
+        self._begun: dict[int, float] = {}
+        self._spans: list[tuple[float, float]] = []
+        simulation.google.api.on_call = self._note
+
+    def _note(self, request: object, served: bool) -> None:
         if served:
-            spans.append((begun.pop(id(request)), time.monotonic()))
+            self._spans.append((self._begun.pop(id(request)), time.monotonic()))
         else:
-            begun[id(request)] = time.monotonic()
+            self._begun[id(request)] = time.monotonic()
 
-    def taken() -> float:
+    def taken(self) -> float:
         """Calls that were made side by side count once."""
         total, end = 0.0, 0.0
-        for start, stop in sorted(spans):
+        for start, stop in sorted(self._spans):
             total += max(0.0, stop - max(start, end))
             end = max(end, stop)
-        spans.clear()
+        self._spans.clear()
         return total
 
-    with world(folder / "simulator") as cloud:
-        assert cloud.deploy(cloud_run_world.release("1")).exit_code == 0
-        cloud.simulation.google.api.on_call = watch
-        yield [cloud.simulation.google.url, cloud.simulation.endpoints.registry], taken
 
+class Service:
+    """The example service in a repository of its own."""
 
-def deploy(target: str, url: str, place: str, number: str) -> int:
-    if target == "aws-beanstalk":
-        deploys = Deploys(SimpleNamespace(url=url), Path(place))  # type: ignore[arg-type]
-        return deploys.deploy(beanstalk_deploys.release(number), patience=PATIENCE).exit_code
-    simulation = SimpleNamespace(
-        google=SimpleNamespace(url=url), endpoints=SimpleNamespace(registry=place)
-    )
-    cloud = World(simulation, clock=FastClock(1))  # type: ignore[arg-type]
-    return cloud.deploy(cloud_run_world.release(number)).exit_code
+    def __init__(self, folder: Path, target: str) -> None:
+        ignored = shutil.ignore_patterns("__pycache__", ".pymacaron", "pym-config*")
+        shutil.copytree(EXAMPLE, folder, ignore=ignored)
+        shutil.copy(EXAMPLE / CONFIGS[target], folder / "pym-config.yaml")
+        self._folder, self._changes = folder, 0
+        self._git("init", "-q")
 
+    def _git(self, *arguments: str) -> None:
+        names = ("-c", "user.name=x", "-c", "user.email=x@example.com")
+        subprocess.run(["git", *names, *arguments], cwd=self._folder, check=True)
 
-def measure(target: str, bed: Bed, rounds: int) -> None:
-    where, cloud_took = bed
-    added, computed = [], []
-    for number in range(2, 2 + rounds):
+    def change(self) -> None:
+        self._changes += 1
+        (self._folder / "helloworld" / "changed.py").write_text(f"x = {self._changes}\n")
+        self._git("add", "-A")
+        self._git("commit", "-q", "-m", "change")
+
+    def deploy(self, state: Path) -> tuple[float, float]:
+        """The seconds that the whole command took, and those of them that it computed."""
+        command = [sys.executable, "-m", "pymacaron_ci", "deploy", "--simulate", "--no-test"]
+        command += ["--simulator-state", str(state), "-C", str(self._folder)]
         cpu, begin = _cpu(), time.monotonic()
-        command = [sys.executable, "-m", "benchmarks.deploy.overhead", target, *where, str(number)]
-        subprocess.run(command, check=True)
-        computed.append(_cpu() - cpu)
-        added.append(time.monotonic() - begin - cloud_took())
-    print(
-        f"{target}: the tool adds {statistics.median(added):.2f} s to the cloud's own time, "
-        f"{statistics.median(computed):.2f} s of it CPU (median of {rounds}); "
-        f"at most {WANTED[target]:.0f} s wanted",
-        flush=True,
-    )
+        done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
+        took = time.monotonic() - begin
+        if done.returncode:
+            raise SystemExit(f"{done.stdout}\n{done.stderr}")
+        return took, _cpu() - cpu
 
 
 def _cpu() -> float:
@@ -104,13 +107,59 @@ def _cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def measure(target: str, folder: Path, cloud_took: Callable[[], float], rounds: int) -> None:
+    service = Service(folder / "service", target)
+    added, computed = [], []
+    for _ in range(rounds + 1):
+        service.change()
+        took, cpu = service.deploy(folder / "simulator")
+        added.append(took - cloud_took())
+        computed.append(cpu)
+    print(  # without the first deployment, which makes what others only change
+        f"{target}: the tool adds {statistics.median(added[1:]):.2f} s to the cloud's own time, "
+        f"{statistics.median(computed[1:]):.2f} s of it CPU (median of {rounds}); "
+        f"at most {WANTED[target]:.0f} s wanted",
+        flush=True,
+    )
+
+
+@contextmanager
+def simulated(state: Path) -> Iterator[Simulation]:
+    """Clouds in this process that the command finds as if it had started them."""
+    state.mkdir(parents=True)
+    lock = take_lock(state)
+    assert lock
+    simulation = Simulation(
+        state, environ={}, make_runner=ThreadRunner, timing=Timing(latency=0.01, startup=0.5)
+    )
+    with lock:
+        yield simulation
+        Daemon(state, simulation).run()  # until client.stop()
+
+
 def main(rounds: int) -> None:
-    for target, make in (("aws-beanstalk", on_beanstalk), ("gcp-cloud-run", on_cloud_run)):
-        with tempfile.TemporaryDirectory() as name, make(Path(name)) as bed:
-            measure(target, bed, rounds)
+    compileall.compile_dir(ROOT / "pymacaron_ci", quiet=2)  # as an installer leaves it
+    clouds.CLOUDS = {**clouds.CLOUDS, "aws": _aws}
+    for target in CONFIGS:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            with simulated(folder / "simulator") as simulation:
+                watch = Watch(simulation)
+                took = watch.taken if target == "gcp-cloud-run" else lambda: BEANSTALK_TAKES
+                threading.Thread(target=_rounds, args=(target, folder, took, rounds)).start()
+
+
+def _rounds(target: str, folder: Path, took: Callable[[], float], rounds: int) -> None:
+    try:
+        measure(target, folder, took, rounds)
+    finally:
+        client.stop(folder / "simulator")
+
+
+def _aws(folder: Path, ground: clouds.Ground, port: int) -> clouds.Cloud:
+    server = BeanstalkServer(folder, ground.runner, port=port, timings=TIMINGS)
+    return clouds.Cloud(url=server.url, close=server.stop, services=server.services)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2:
-        sys.exit(deploy(*sys.argv[1:]))
     main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)

@@ -64,8 +64,7 @@ class ThreadInstance:
         self._status: int | None = None
         self.environment = dict(environment)
         self.broken = environment.get("BROKEN", "")
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _QuietServer(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         if self.broken == "exits":
             self._say("ImportError: no module named nothing")
@@ -94,6 +93,13 @@ class ThreadInstance:
             if self.broken != "deaf":
                 self._server.shutdown()
                 self._server.server_close()
+
+
+class _QuietServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Whoever asked has hung up."""
 
 
 def _handler(instance: ThreadInstance) -> type[BaseHTTPRequestHandler]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -47,7 +48,7 @@ def send(
     sent = dict(headers) | {"User-Agent": f"pymacaron-ci/{__version__}"}
     for _ in range(_MOST_REDIRECTS):
         refuse_plain(url)
-        answer = _pool(_proxy(url)).request(
+        answer = _pool(_proxy(url), tls=url.startswith("https:")).request(
             method,
             url,
             body=body() if body else None,
@@ -84,16 +85,23 @@ def _proxy(url: str) -> str | None:
 
 
 @functools.cache
-def _pool(proxy: str | None) -> urllib3.PoolManager:
-    options: dict[str, Any] = {
-        "maxsize": _CONNECTIONS,
-        # The same certificates that requests, and with it the rest of the tool, believes in.
-        "ca_certs": os.environ.get("REQUESTS_CA_BUNDLE")
-        or os.environ.get("CURL_CA_BUNDLE")
-        or certifi.where(),
-    }
+def _pool(proxy: str | None, *, tls: bool) -> urllib3.PoolManager:
+    options: dict[str, Any] = {"maxsize": _CONNECTIONS}
+    if tls:
+        options["ssl_context"] = _trust()
     if proxy is None:
         return urllib3.PoolManager(**options)
     user = urllib3.util.parse_url(proxy).auth
     asked = urllib3.make_headers(proxy_basic_auth=user) if user else None
     return urllib3.ProxyManager(proxy, proxy_headers=asked, **options)
+
+
+@functools.cache
+def _trust() -> ssl.SSLContext:
+    """One for all connections: reading the certificates takes longer than a small download."""
+    trust = urllib3.util.create_urllib3_context()
+    # The same certificates that requests, and with it the rest of the tool, believes in.
+    trust.load_verify_locations(
+        os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
+    )
+    return trust

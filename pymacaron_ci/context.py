@@ -11,7 +11,7 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Protocol
 
 from pymacaron_ci import source
 from pymacaron_ci.errors import BuildError
@@ -36,22 +36,35 @@ _TELLING_LENGTH = 8
 _CHUNK = 1 << 20
 
 
+class Packed(Protocol):
+    """A file inside an archive."""
+
+    @property
+    def size(self) -> int: ...
+
+    def open(self) -> IO[bytes]: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """A file or a link in the image's folder; `content` is read when it is needed, file by file."""
 
     path: str
-    content: bytes | Path = b""
+    content: bytes | Path | Packed = b""
     link: str | None = None
     program: bool = False
 
     @property
     def size(self) -> int:
-        return len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size
+        if isinstance(self.content, bytes):
+            return len(self.content)
+        return self.content.stat().st_size if isinstance(self.content, Path) else self.content.size
 
     def open(self) -> IO[bytes]:
         if isinstance(self.content, bytes):
             return io.BytesIO(self.content)
+        if not isinstance(self.content, Path):
+            return self.content.open()
         try:
             return self.content.open("rb")
         except OSError as error:
@@ -147,7 +160,7 @@ def write_tar(
                 continue
             header = _header(path, tarfile.REGTYPE, 0o755 if entry.program else 0o644, created)
             with entry.open() as content:
-                header.size = _size(content)
+                header.size = entry.size
                 try:
                     tar.addfile(header, content)
                 except OSError as error:
@@ -160,12 +173,6 @@ def _header(path: str, kind: bytes, mode: int, created: int) -> tarfile.TarInfo:
     header.uid = header.gid = 0
     header.uname = header.gname = ""
     return header
-
-
-def _size(stream: IO[bytes]) -> int:
-    size = stream.seek(0, os.SEEK_END)
-    stream.seek(0)
-    return size
 
 
 def _listed(

@@ -6,11 +6,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pymacaron_ci import installer
+from pymacaron_ci.context import Entry
 from pymacaron_ci.errors import BuildError
 
 _TIMEOUT = 600
@@ -61,8 +63,23 @@ def _output(command: Sequence[str], environ: Mapping[str, str]) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def compile_all(interpreter: str, folder: Path, home: str) -> None:
-    """Compiles the modules in `folder` as if they lay in `home`."""
+def made(entries: Iterable[Entry], interpreter: str, home: str, scratch: Path) -> list[Entry]:
+    """The bytecode of modules that will lie in `home`; its files are in `scratch`."""
+    folder = Path(tempfile.mkdtemp(dir=scratch))
+    for entry in entries:
+        if entry.path.endswith(".py") and entry.link is None:
+            file = folder / entry.path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with entry.open() as content, file.open("wb") as out:
+                shutil.copyfileobj(content, out)
+    _compile_all(interpreter, folder, home)
+    return [
+        Entry(path=file.relative_to(folder).as_posix(), content=file)
+        for file in folder.rglob("*.pyc")
+    ]
+
+
+def _compile_all(interpreter: str, folder: Path, home: str) -> None:
     # Fresh processes, each with the same files in the same order on every machine: what else was in
     # memory shows in the bytes that marshal writes. Two are twice as fast and no more than CI has.
     top = sorted(path.name for path in folder.iterdir())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from pymacaron_ci.images.wheel_tags import Target
 from pymacaron_ci.model import Release
 from pymacaron_ci.runtime_wheel import Wheel
 
-FORMAT = "2"  # part of every fingerprint: raise it when layers are made differently
+FORMAT = "3"  # part of every fingerprint: raise it when layers are made differently
 SITE = "/opt/packages"
 # Folders on PYTHONPATH don't have their .pth files read; a few packages rely on theirs.
 _SITECUSTOMIZE = f"import site\nsite.addsitedir({SITE!r})\n"
@@ -39,7 +40,8 @@ class Layers:
         repository: registry.Repository,
     ) -> list[stored.Stored]:
         """The packages, then the runtime; each is looked for, and made, beside the other."""
-        place = (FORMAT, base.digest, str(base.platform), target.python, *self._compiled)
+        compiled = ("bytecode",) if self._recipe.bytecode else ()
+        place = (FORMAT, base.digest, str(base.platform), target.python, *compiled)
         needs = made.wheel.metadata if made.wheel else ""
         asked = [each.decode("utf-8", "replace") for each in made.requirements.contents]
         key = stored.fingerprint(*place, needs, self._recipe.extras, *asked)
@@ -61,16 +63,10 @@ class Layers:
                         stored.look_up,
                         repository,
                         f"runtime-{own}",
-                        lambda: self._unpacked(
-                            [self._wheel_file(wheel)], target, own, "the runtime"
-                        ),
+                        lambda: self._installed([self._wheel_file(wheel)], target, "the runtime"),
                     )
                 )
             return [each.result() for each in waiting]
-
-    @property
-    def _compiled(self) -> tuple[str, ...]:
-        return ("bytecode",) if self._recipe.bytecode else ()
 
     def _packages(
         self, made: Parts, target: Target, key: str
@@ -95,19 +91,18 @@ class Layers:
         others = [f for f in found if made.wheel is None or f.name != made.wheel.name]
         if made.requirements.hashed and made.wheel:
             _check_complete(others, wheels.describe(self._wheel_file(made.wheel)))
-        return self._unpacked(others, target, key, "packages")
+        return self._installed(others, target, "packages")
 
-    def _unpacked(
-        self, files: list[Path], target: Target, key: str, what: str
+    def _installed(
+        self, files: Sequence[Path], target: Target, what: str
     ) -> tuple[oci.Layer, Iterable[wheels.Package]]:
-        folder = self._folder / f"{key}-files"
-        folder.mkdir()
-        wheels.unpack(files, folder)
-        if any(folder.glob("*.pth")):
-            (folder / "sitecustomize.py").write_text(_SITECUSTOMIZE, encoding="utf-8")
-        self._compile(folder, SITE, target)
-        layer = self._layer(wheels.entries(folder), SITE, what, created=0)
-        return layer, [wheels.describe(file) for file in files]
+        described = [wheels.describe(file) for file in files]
+        with wheels.installed(files) as found:
+            if any(re.fullmatch(r"[^/]+\.pth", path) for path in found):
+                own = Entry(path="sitecustomize.py", content=_SITECUSTOMIZE.encode())
+                found[own.path] = own
+            layer = self._layer(self._compiled(found.values(), SITE, target), SITE, what, created=0)
+        return layer, described
 
     def _wheel_file(self, wheel: Wheel) -> Path:
         file = self._folder / wheel.name
@@ -119,25 +114,15 @@ class Layers:
     def code(self, made: Parts, target: Target) -> oci.Layer:
         apart = (".runtime", "VERSION")
         entries = [e for e in made.context.entries if e.path.split("/")[0] not in apart]
-        if self._recipe.bytecode:
-            entries += self._bytecode(entries, target)
-        return self._layer(entries, HOME, "code")
+        return self._layer(self._compiled(entries, HOME, target), HOME, "code")
 
-    def _bytecode(self, entries: Iterable[Entry], target: Target) -> list[Entry]:
-        folder = self._folder / f"code-{target.architecture}"
-        folder.mkdir()
-        for entry in entries:
-            if entry.path.endswith(".py") and entry.link is None:
-                file = folder / entry.path
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(entry.read())
-        self._compile(folder, HOME, target)
-        return [e for e in wheels.entries(folder) if e.path.endswith(".pyc")]
-
-    def _compile(self, folder: Path, home: str, target: Target) -> None:
-        if self._recipe.bytecode:
-            interpreter = bytecode.compiler(target.python, self._recipe.environ)
-            bytecode.compile_all(interpreter, folder, home)
+    def _compiled(self, entries: Collection[Entry], home: str, target: Target) -> Collection[Entry]:
+        """The entries, and their bytecode where it is asked for."""
+        if not self._recipe.bytecode:
+            return entries
+        interpreter = bytecode.compiler(target.python, self._recipe.environ)
+        made = bytecode.made(entries, interpreter, home, self._folder)
+        return {entry.path: entry for entry in (*entries, *made)}.values()
 
     def record(self, release: Release, listed: Iterable[wheels.Package]) -> oci.Layer:
         lock = "".join(sorted(f"{package.pin}\n" for package in listed))

@@ -7,14 +7,17 @@ import email
 import re
 import shutil
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from pymacaron_ci.context import Entry
 from pymacaron_ci.errors import BuildError
 
 _SHEBANG = b"#!/usr/bin/env python3\n"
+_PLACEHOLDER = b"#!python"  # the first line of a wheel's own scripts
 _SCRIPT = """import sys
 from {module} import {first}
 sys.exit({function}())
@@ -79,32 +82,49 @@ def repack(wheel: Path, folder: Path) -> Path:
     return made
 
 
-def unpack(wheels: Iterable[Path], folder: Path) -> None:
-    """Puts the wheels' modules into `folder`, their scripts into `folder`/bin."""
-    for wheel in wheels:
-        with zipfile.ZipFile(wheel) as archive:
+@dataclass(frozen=True)
+class _Member:
+    """A file of a wheel, as long as the wheel is open."""
+
+    archive: zipfile.ZipFile
+    info: zipfile.ZipInfo
+
+    @property
+    def size(self) -> int:
+        return self.info.file_size
+
+    def open(self) -> IO[bytes]:
+        return self.archive.open(self.info)
+
+
+@contextmanager
+def installed(wheels: Iterable[Path]) -> Iterator[dict[str, Entry]]:
+    """The wheels' modules, and their scripts in bin/, by path; nothing is unpacked before it is
+    read, inside of the `with` block."""
+    with ExitStack() as stack:
+        found: dict[str, Entry] = {}
+        for wheel in wheels:
+            archive = stack.enter_context(zipfile.ZipFile(wheel))
             for info in archive.infolist():
                 place = _place(info.filename, wheel.name)
-                if place is None or info.is_dir():
-                    continue
-                file = folder / place
-                file.parent.mkdir(parents=True, exist_ok=True)
-                with archive.open(info) as source, file.open("wb") as out:
-                    start = source.read(9)
-                    if place.parts[0] == "bin" and start.startswith(b"#!python"):
-                        rest = start + source.read()
-                        out.write(_SHEBANG + rest.partition(b"\n")[2])
-                    else:
-                        out.write(start)
-                        shutil.copyfileobj(source, out)
-                program = place.parts[0] == "bin" or (info.external_attr >> 16) & 0o100
-                file.chmod(0o755 if program else 0o644)
-    for name, module, function in _console_scripts(folder):
-        script = folder / "bin" / name
-        script.parent.mkdir(exist_ok=True)
-        text = _SCRIPT.format(module=module, first=function.split(".")[0], function=function)
-        script.write_bytes(_SHEBANG + text.encode())
-        script.chmod(0o755)
+                if place is not None and not info.is_dir():
+                    found[str(place)] = _entry(place, _Member(archive, info))
+        for name, module, function in _console_scripts(found.values()):
+            text = _SCRIPT.format(module=module, first=function.split(".")[0], function=function)
+            path = f"bin/{name}"
+            found[path] = Entry(path=path, content=_SHEBANG + text.encode(), program=True)
+        yield found
+
+
+def _entry(place: PurePosixPath, member: _Member) -> Entry:
+    if place.parts[0] != "bin":
+        program = bool((member.info.external_attr >> 16) & 0o100)
+        return Entry(path=str(place), content=member, program=program)
+    with member.open() as source:
+        if source.read(len(_PLACEHOLDER)) != _PLACEHOLDER:
+            return Entry(path=str(place), content=member, program=True)
+        rest = source.read().partition(b"\n")[2]
+    return Entry(path=str(place), content=_SHEBANG + rest, program=True)
 
 
 def _place(name: str, wheel: str) -> PurePosixPath | None:
@@ -119,25 +139,16 @@ def _place(name: str, wheel: str) -> PurePosixPath | None:
     return None if kind == "headers" else inner
 
 
-def _console_scripts(folder: Path) -> Iterator[tuple[str, str, str]]:
-    for file in sorted(folder.glob("*.dist-info/entry_points.txt")):
+def _console_scripts(entries: Iterable[Entry]) -> Iterator[tuple[str, str, str]]:
+    for entry in sorted(entries, key=lambda each: each.path):
+        if not re.fullmatch(r"[^/]+\.dist-info/entry_points\.txt", entry.path):
+            continue
         parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
         parser.optionxform = str  # type: ignore[assignment, method-assign]
-        parser.read_string(file.read_text(encoding="utf-8"))
-        for name, entry in parser["console_scripts"].items() if "console_scripts" in parser else ():
-            module, _, function = (part.strip() for part in entry.split("[")[0].partition(":"))
+        parser.read_string(entry.read().decode("utf-8"))
+        for name, target in (
+            parser["console_scripts"].items() if "console_scripts" in parser else ()
+        ):
+            module, _, function = (part.strip() for part in target.split("[")[0].partition(":"))
             if re.fullmatch(r"[\w.-]+", name) and re.fullmatch(r"[\w.]+", function):
                 yield name, module, function
-
-
-def entries(folder: Path) -> Sequence[Entry]:
-    """The files below a folder as entries of a layer."""
-    return [
-        Entry(
-            path=file.relative_to(folder).as_posix(),
-            content=file,
-            program=bool(file.stat().st_mode & 0o100),
-        )
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
-    ]

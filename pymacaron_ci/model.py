@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 Severity = Literal["error", "warning"]
@@ -70,8 +71,13 @@ class Secret:
 
 
 def fingerprint(secrets: Iterable[Secret], salt: str) -> str:
-    """One digest over all secrets, slow to compute: a weak value can't be guessed from it."""
-    text = "\0".join(f"{s.name}={s.reveal()}" for s in sorted(secrets, key=lambda s: s.name))
+    """One digest over all secrets, slow to compute, once: a weak value can't be guessed from it."""
+    return _slow_digest(tuple(sorted(secrets, key=lambda s: s.name)), salt)
+
+
+@lru_cache(maxsize=4)
+def _slow_digest(secrets: tuple[Secret, ...], salt: str) -> str:
+    text = "\0".join(f"{s.name}={s.reveal()}" for s in secrets)
     return hashlib.scrypt(
         text.encode("utf-8", "surrogatepass"), salt=salt.encode(), n=2**14, r=8, p=1, dklen=16
     ).hex()

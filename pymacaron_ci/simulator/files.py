@@ -46,7 +46,9 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    write_atomic(path, json.dumps(value, indent=1).encode())
+    """Dataclasses are written as objects. Without indentation, which costs several times as much:
+    whole states are written after every change."""
+    write_atomic(path, json.dumps(value, default=vars).encode())
 
 
 def read_json(path: Path) -> Any:

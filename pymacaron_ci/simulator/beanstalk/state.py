@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import string
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pymacaron_ci.simulator.files import read_json, write_atomic
+from pymacaron_ci.simulator.files import read_json, write_json
 
 ACCOUNT = "123456789012"
 
@@ -160,7 +159,7 @@ class Store:
 
     def save(self) -> None:
         if self._path:
-            write_atomic(self._path, json.dumps(asdict(self.state)).encode())
+            write_json(self._path, self.state)
 
     def event(
         self,

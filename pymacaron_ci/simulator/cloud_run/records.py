@@ -7,7 +7,7 @@ from __future__ import annotations
 import base64
 import threading
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -148,18 +148,12 @@ class Records:
             for name in list(self.operations)[:-OPERATIONS_KEPT]:
                 if self.operations[name].done:
                     del self.operations[name]
-            kinds: dict[str, dict[str, Any]] = {
+            kinds = {
                 "services": self.services,
                 "revisions": self.revisions,
                 "operations": self.operations,
             }
-            write_json(
-                self._file,
-                {
-                    kind: {name: asdict(record) for name, record in records.items()}
-                    for kind, records in kinds.items()
-                },
-            )
+            write_json(self._file, kinds)
             self.changed.notify_all()
 
     def revisions_of(self, service: str) -> list[Revision]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,7 @@ class Projects:
 
     def save(self) -> None:
         with self._lock:
-            write_json(self._file, {name: asdict(p) for name, p in self._projects.items()})
+            write_json(self._file, self._projects)
 
 
 def _number(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ class AllSettings:
                 if not hasattr(settings, key):
                     raise AttributeError(f"a cluster has no {key}")
                 setattr(settings, key, value)
-            write_json(self._file, {n: asdict(s) for n, s in self._settings.items()})
+            write_json(self._file, self._settings)
         return settings
 
     def known(self) -> list[tuple[str, Settings]]:

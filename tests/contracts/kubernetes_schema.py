@@ -24,7 +24,7 @@ KINDS = (
     "io.k8s.api.autoscaling.v1.Scale",
     "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler",
     "io.k8s.api.policy.v1.PodDisruptionBudget",
-    "io.k8s.api.authorization.v1.SelfSubjectAccessReview",
+    *(f"io.k8s.api.authorization.v1.SelfSubject{what}Review" for what in ("Access", "Rules")),
     f"{META}.DeleteOptions",
 )
 # prose, and what the API's own documents say in another way

@@ -40,6 +40,10 @@ _KINDS: Mapping[tuple[str, str], Message] = {
         1: ("metadata", _METADATA),
         2: ("spec", _REVIEW),
     },
+    ("authorization.k8s.io/v1", "SelfSubjectRulesReview"): {
+        1: ("metadata", _METADATA),
+        2: ("spec", {1: ("namespace", TEXT)}),
+    },
 }
 _TYPE: Message = {1: ("apiVersion", TEXT), 2: ("kind", TEXT)}
 

@@ -132,6 +132,14 @@ ACCESS_REVIEWS = Resource(
     namespaced=False,
     verbs=("create",),
 )
+RULES_REVIEWS = Resource(
+    plural="selfsubjectrulesreviews",
+    kind="SelfSubjectRulesReview",
+    group="authorization.k8s.io",
+    package="io.k8s.api.authorization.v1",
+    namespaced=False,
+    verbs=("create",),
+)
 CERTIFICATES = Resource(
     plural="managedcertificates",
     kind="ManagedCertificate",
@@ -174,6 +182,7 @@ RESOURCES = (
     AUTOSCALERS,
     DISRUPTION_BUDGETS,
     ACCESS_REVIEWS,
+    RULES_REVIEWS,
     CERTIFICATES,
     FRONTEND_CONFIGS,
     BACKEND_CONFIGS,

@@ -20,7 +20,12 @@ from pymacaron_ci.simulator.kubernetes.asked import (
 from pymacaron_ci.simulator.kubernetes.objects import Json, at
 from pymacaron_ci.simulator.kubernetes.patches import APPLY_PATCH, json_patched, merged
 from pymacaron_ci.simulator.kubernetes.paths import Place
-from pymacaron_ci.simulator.kubernetes.resources import ACCESS_REVIEWS, RESOURCES, Resource
+from pymacaron_ci.simulator.kubernetes.resources import (
+    ACCESS_REVIEWS,
+    RESOURCES,
+    RULES_REVIEWS,
+    Resource,
+)
 from pymacaron_ci.simulator.kubernetes.scales import scale_of
 from pymacaron_ci.simulator.kubernetes.selectors import Matches, by_fields, by_labels
 from pymacaron_ci.simulator.kubernetes.statuses import bad_request
@@ -31,6 +36,7 @@ from pymacaron_ci.simulator.kubernetes.writing import Options, Writer, Written
 from pymacaron_ci.simulator.web import Request, Response, json_response
 
 WATCH_LASTS = 600.0
+REVIEWS = {ACCESS_REVIEWS: access.review, RULES_REVIEWS: access.rules}
 
 
 class Running(Protocol):
@@ -78,9 +84,7 @@ class Api:
         place = paths.place(resources, path)
         verb = paths.verb(request.method, place, request.query)
         attempt = place.attempt(verb)
-        if place.resource is not ACCESS_REVIEWS and not access.allowed(
-            self._rights.denied, attempt
-        ):
+        if place.resource not in REVIEWS and not access.allowed(self._rights.denied, attempt):
             raise access.refusal(place.resource, attempt, caller)
         if place.subresource == "proxy":
             return self._running.proxy(place, request)
@@ -161,8 +165,8 @@ class Api:
 
     def _create(self, request: Request, place: Place) -> Response:
         body = body_of(request)
-        if place.resource is ACCESS_REVIEWS:
-            return json_response(access.review(self._rights.denied, body), 201)
+        if place.resource in REVIEWS:
+            return json_response(REVIEWS[place.resource](self._rights.denied, body), 201)
         written = self._writer.create(place.resource, place.namespace, body, options_of(request))
         return self._answered(request, place, written)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +9,7 @@ from functools import partial
 from pymacaron_ci.model import Problem, Release
 from pymacaron_ci.targets import artifact_registry
 from pymacaron_ci.targets.gcp import GoogleSession
-from pymacaron_ci.targets.gke import names, planning, workload
+from pymacaron_ci.targets.gke import names, planning, rights, workload
 from pymacaron_ci.targets.gke.changes import refusal
 from pymacaron_ci.targets.gke.refusals import Refused
 from pymacaron_ci.targets.gke.resources import RESOURCES, path
@@ -19,22 +18,8 @@ from pymacaron_ci.targets.gke.wanted import Wanted
 from pymacaron_ci.targets.gke.workload import Manifest
 from pymacaron_ci.targets.preflight import Check, Finding, bad, side_by_side
 
-REVIEWS = "apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 LARGEST_SECRET = 2**20  # bytes
-WRITE = ("create", "patch", "delete")  # whether we may get them, a look has told
-# verb, group, resource, subresource: besides the objects themselves
-READ = (
-    ("list", "apps", "replicasets", ""),
-    ("list", "", "pods", ""),
-    ("list", "", "events", ""),
-    ("list", "", "secrets", ""),
-    ("get", "", "pods", "log"),
-    ("get", "", "services", "proxy"),
-    ("create", "", "services", "proxy"),
-)
 GOOGLES = ("BackendConfig", "ManagedCertificate", "FrontendConfig")
-
-Right = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,14 +35,14 @@ class Preflight:
         checks: list[Check] = [("the image repository", self._repository)]
         for site in self.sites:
             checks += self._of_site(site, release)
-        return [*found, *_denied(side_by_side(checks))]
+        return [*found, *rights.told(side_by_side(checks))]
 
     def lacking(self, release: Release) -> list[Problem]:
         """The permissions that are missing, where not even looking is allowed."""
         checks: list[Check] = []
         for site in self.sites:
-            checks += _permissions(site, site.manifests(release), ("get", *WRITE))
-        return [f.problem for f in _denied(side_by_side(checks)) if f.problem]
+            checks += rights.checks(site, site.manifests(release), ("get", *rights.WRITE))
+        return [f.problem for f in rights.told(side_by_side(checks)) if f.problem]
 
     def _repository(self) -> Iterator[Finding]:
         if self.session is not None:
@@ -67,14 +52,14 @@ class Preflight:
 
     def _of_site(self, site: Site, release: Release) -> Iterator[Check]:
         manifests = planning.to_apply(site.manifests(release), site.before)
-        yield from _permissions(site, manifests)
+        yield from rights.checks(site, manifests, rights.WRITE)
         lacking = {m["kind"] for m in manifests if m["kind"] in GOOGLES}
         for version in sorted({RESOURCES[kind].version for kind in lacking}):
             yield f"Google's resources in {site.namespace}", partial(_served, site, version)
         if release.kept:
             return
         # an object can only be tried in a namespace that is there
-        there = site.kube.find(path("Namespace", "", site.namespace)) is not None
+        there = "Namespace" in site.before.objects
         if there:
             deployment = workload.deployment(site.wanted, site.place, release)
             manifests = [*manifests, deployment]
@@ -85,72 +70,6 @@ class Preflight:
                     f"whether {site.namespace} would take the {manifest['kind']}",
                     partial(_dry_run, site, manifest),
                 )
-
-
-def _permissions(
-    site: Site, manifests: Sequence[Manifest], verbs: Sequence[str] = WRITE
-) -> Iterator[Check]:
-    for right in rights(manifests, verbs):
-        yield f"permissions in {site.namespace}", partial(_may, site, right)
-
-
-def rights(manifests: Sequence[Manifest], verbs: Sequence[str]) -> list[Right]:
-    """What the deployer must be allowed in a namespace."""
-    found: list[Right] = []
-    for kind in ["Deployment", *(m["kind"] for m in manifests)]:
-        resource = RESOURCES[kind]
-        group = resource.version.rpartition("/")[0]
-        needed = [v for v in verbs if resource.namespaced or v != "delete"]  # namespaces stay
-        found += [(verb, group, resource.plural, "") for verb in needed]
-    return [*found, *READ]
-
-
-@dataclass(frozen=True)
-class Denied(Finding):
-    """A right that the deployer lacks; all of them become one problem."""
-
-    what: str = ""
-    namespace: str = ""
-
-
-def _may(site: Site, right: Right) -> Iterator[Finding]:
-    verb, group, resource, subresource = right
-    attributes = {
-        "namespace": site.namespace,  # also of the namespace itself
-        "verb": verb,
-        "group": group,
-        "resource": resource,
-        "subresource": subresource,
-    }
-    answer = site.kube.ask(
-        REVIEWS,
-        {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": {k: v for k, v in attributes.items() if v}},
-        },
-    )
-    if not (answer.get("status") or {}).get("allowed"):
-        what = f"{resource}/{subresource}" if subresource else resource
-        yield Denied(what=f"{verb} {what}", namespace=site.namespace)
-
-
-def _denied(findings: list[Finding]) -> list[Finding]:
-    """One problem per namespace in the place of one per right."""
-    lacking: dict[str, list[str]] = defaultdict(list)
-    for finding in findings:
-        if isinstance(finding, Denied):
-            lacking[finding.namespace].append(finding.what)
-    return [
-        *(f for f in findings if not isinstance(f, Denied)),
-        *(
-            bad(
-                f"the deployer lacks permissions in the namespace {namespace}: {', '.join(what)}",
-                "give it roles/container.developer, or the Role in docs/targets/gke.md",
-            )
-            for namespace, what in lacking.items()
-        ),
-    ]
 
 
 def _served(site: Site, version: str) -> Iterator[Finding]:
@@ -177,7 +96,7 @@ def _dry_run(site: Site, manifest: Manifest) -> Iterator[Finding]:
 
 def _pod(site: Site, deployment: Manifest) -> Iterator[Finding]:
     """A Deployment is taken whatever its pods are: quotas, limits and policies judge those."""
-    if site.kube.find(path("ServiceAccount", site.namespace, site.wanted.name)) is None:
+    if "ServiceAccount" not in site.before.objects:
         return
     template = deployment["spec"]["template"]
     pod = {

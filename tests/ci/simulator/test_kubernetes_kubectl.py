@@ -150,8 +150,10 @@ def test_conflicts_and_unknown_fields_are_told(kube: World, kubectl: Kubectl) ->
 
 def test_rights_are_asked_for(kube: World, kubectl: Kubectl) -> None:
     assert ok(kubectl("auth", "can-i", "patch", "deployments.apps")) == "yes\n"
+    assert "[*]" in ok(kubectl("auth", "can-i", "--list"))
     kube.server.settings.change("p/europe-west1/main", denied=["patch deployments.apps"])
     assert kubectl("auth", "can-i", "patch", "deployments.apps").stdout.startswith("no")
+    assert "list may be incomplete" in kubectl("auth", "can-i", "--list").stderr
     refused = kubectl(*SERVER_SIDE, things=(deployment(kube.image),))
     assert 'cannot patch resource "deployments"' in refused.stderr
 

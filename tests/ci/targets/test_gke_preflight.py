@@ -135,7 +135,7 @@ def test_a_deployment_with_another_selector_is_told(cloud: World) -> None:
 
 
 def test_what_may_not_be_looked_at_is_a_note(cloud: World) -> None:
-    cloud.fail(Fault(kind="403", path="selfsubjectaccessreviews", times=500))
+    cloud.fail(Fault(kind="403", path="selfsubject", times=500))
     try:
         notes = cloud.plan(release("2")).notes
     finally:

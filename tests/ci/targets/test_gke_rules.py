@@ -14,6 +14,7 @@ from pymacaron_ci.targets.gke.changes import revived
 from pymacaron_ci.targets.gke.forward import inner_headers, inner_path
 from pymacaron_ci.targets.gke.owned import applied
 from pymacaron_ci.targets.gke.proof import url_of
+from pymacaron_ci.targets.gke.rights import Right, granted
 from pymacaron_ci.targets.gke.target import require_version
 
 Body = dict[str, Any]
@@ -337,3 +338,31 @@ def test_the_services_own_token_goes_into_its_cookie() -> None:
     )
     assert headers == {"Cookie": "x=1; token=Bearer%20a%3Db", "Accept": "*/*"}
     assert inner_headers([("Connection", "close")]) == {}
+
+
+def rule(verbs: str, groups: str, resources: str, **more: Any) -> Body:
+    given = zip(("verbs", "apiGroups", "resources"), (verbs, groups, resources), strict=True)
+    return {**{name: text.split(" ") for name, text in given}, **more}
+
+
+@pytest.mark.parametrize(
+    ("found", "yes"),
+    [
+        (rule("*", "*", "*"), True),
+        (rule("get patch", "apps", "deployments replicasets"), True),
+        (rule("get", "apps", "deployments"), False),
+        (rule("patch", "", "deployments"), False),
+        (rule("patch", "apps", "deployments/status"), False),
+        (rule("patch", "apps", "deployments", resourceNames=["other"]), False),
+        ({"verbs": ["patch"]}, False),
+    ],
+)
+def test_a_right_is_granted_by_a_rule_that_names_it(found: Body, yes: bool) -> None:
+    assert granted([found], Right("patch", "apps", "deployments")) is yes
+
+
+@pytest.mark.parametrize(
+    ("resources", "yes"), [("pods", False), ("pods/log", True), ("*/log", True), ("*", True)]
+)
+def test_a_part_of_a_resource_has_rights_of_its_own(resources: str, yes: bool) -> None:
+    assert granted([rule("get", "*", resources)], Right("get", "", "pods/log")) is yes

@@ -287,7 +287,7 @@ def _checks(prepared: Prepared, release: Release, stack: ExitStack) -> HttpCheck
             extras=runtime_extras(with_async=prepared.config.settings.with_async),
         ),
         secrets=prepared.secrets,
-        token=lambda: test_bed.token(prepared.config, prepared.secrets),
+        token=lambda: test_bed.token(prepared.config, prepared.secrets, inputs.reporter.progress),
         base_environment=test_bed.base_environment(inputs.environ),
     )
     return HttpChecks(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pymacaron_ci import context, installer, runtime_wheel
 from pymacaron_ci.config import Config
+from pymacaron_ci.findings import PLATFORMS_SECRETS, secret_names
 from pymacaron_ci.images.recipe import pins_runtime
 from pymacaron_ci.model import Secret
 
@@ -80,13 +81,20 @@ def interpreter(
         )
 
 
-def token(config: Config, secrets: tuple[Secret, ...]) -> str | None:
-    """A token that the service accepts, for its protected endpoints; None without jwt_secret."""
+def token(
+    config: Config, secrets: tuple[Secret, ...], progress: Callable[[str], None]
+) -> str | None:
+    """A token that the service accepts, for its protected endpoints; None without a jwt_secret that
+    is known here."""
     import time
 
     import jwt
 
     settings = config.settings
+    source = secret_names(config.data).get(settings.jwt_secret or "")
+    if source in PLATFORMS_SECRETS:
+        progress(f"the tests get no token: only the service can read jwt_secret ({source})")
+        return None
     secret = value_of(settings.jwt_secret, secrets)
     if not secret:
         return None

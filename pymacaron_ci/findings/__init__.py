@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from pymacaron_ci.document import Document
 from pymacaron_ci.model import Location, Problem
-from pymacaron_ci.options import Settings, Target
+from pymacaron_ci.options import OPTIONS, Settings, Target
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+PLATFORMS_SECRETS = tuple(name for name, option in OPTIONS.items() if option.facts.names_secrets)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,14 +19,15 @@ class Case:
     """A configuration under examination.
 
     `settings` has defaults where the file has nothing usable; `usable`: the settings whose values
-    passed. `target` is None when the file names none that exists.
+    passed. `target` is None when the file names none that exists. `secret_names`: with the setting
+    that names each.
     """
 
     document: Document
     settings: Settings
     usable: frozenset[str]
     target: Target | None
-    secret_names: frozenset[str]
+    secret_names: Mapping[str, str]
 
     def at_value(self, *where: object) -> Location:
         return self.document.value_location(*where)
@@ -38,12 +40,16 @@ class Case:
         return self.document.value_location("deploy_target")
 
 
-def secret_names(data: Mapping[str, object]) -> frozenset[str]:
-    """The entries of env_secrets that can be names of variables."""
-    listed = data.get("env_secrets")
-    if not isinstance(listed, list):
-        return frozenset()
-    return frozenset(n for n in listed if isinstance(n, str) and VARIABLE.fullmatch(n))
+def secret_names(data: Mapping[str, object]) -> dict[str, str]:
+    """The variables whose names may stand for their values, each with the setting that names it:
+    env_secrets, or one that has the platform fill them."""
+    named: dict[str, str] = {}
+    for setting in ("env_secrets", *PLATFORMS_SECRETS):
+        names = data.get(setting)
+        for name in names if isinstance(names, (list, dict)) else ():
+            if isinstance(name, str) and VARIABLE.fullmatch(name):
+                named.setdefault(name, setting)
+    return named
 
 
 def warning(text: str, hint: str | None, location: Location) -> Problem:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 
 from pymacaron_ci.document import Where
-from pymacaron_ci.findings import VARIABLE, Case, error, warning
+from pymacaron_ci.findings import PLATFORMS_SECRETS, VARIABLE, Case, error, warning
 from pymacaron_ci.model import Problem
 from pymacaron_ci.options import OPTIONS
 from pymacaron_ci.options.spelling import nearest
@@ -39,11 +39,11 @@ _SECRET_KEY = re.compile(
 def find(case: Case) -> Iterator[Problem]:
     yield from _entries(case)
     for where, value in _texts(case.document.data, ()):
-        if where[0] != "env_secrets":
+        if where[0] not in ("env_secrets", *PLATFORMS_SECRETS):
             yield from _text(case, where, value)
 
 
-def is_secret(where: Where, value: object, secret_names: frozenset[str]) -> bool:
+def is_secret(where: Where, value: object, secret_names: Container[str]) -> bool:
     """Whether a value of the file must not be shown: a literal where a secret belongs."""
     if not where or value is None or isinstance(value, (Mapping, list)):
         return False
@@ -51,11 +51,10 @@ def is_secret(where: Where, value: object, secret_names: frozenset[str]) -> bool
     if where[0] == "env_secrets":
         entry = len(where) == 1 or (len(where) == 2 and isinstance(where[1], int))
         return not (entry and (isinstance(value, bool) or _shows_no_secret(text)))
-    if isinstance(value, bool):
+    if isinstance(value, bool) or text in secret_names:
         return False
-    if text in secret_names:
-        return False
-    if any(isinstance(key, str) and is_secret_name(key) for key in where):
+    names_secrets = where[0] in PLATFORMS_SECRETS
+    if not names_secrets and any(isinstance(key, str) and is_secret_name(key) for key in where):
         return not _NAME_LIKE.fullmatch(text)
     return SECRET_VALUE.search(text) is not None
 
@@ -90,6 +89,15 @@ def _entries(case: Case) -> Iterator[Problem]:
                 place,
             )
         seen.setdefault(entry, i)
+    for setting in PLATFORMS_SECRETS:
+        named = case.document.data.get(setting)
+        for name in named if isinstance(named, Mapping) else ():
+            if name in RESERVED:
+                yield error(
+                    f"{setting} can't fill {name}: {RESERVED[name]}",
+                    "use another name",
+                    case.at_key(setting, name),
+                )
 
 
 def _why_no_name(entry: str) -> str:
@@ -124,11 +132,18 @@ def _texts(value: object, where: Where) -> Iterator[tuple[Where, str]]:
 def _text(case: Case, where: Where, value: str) -> Iterator[Problem]:
     name = ".".join(str(w) for w in where)
     option = OPTIONS.get(str(where[0])) if len(where) == 1 else None
-    if value in case.secret_names:
+    source = case.secret_names.get(value)
+    if source is not None:
         if option and not option.facts.container:
             yield error(
-                f"{name} can't come from env_secrets: it is needed before the secrets are",
+                f"{name} can't come from {source}: it is needed before the secrets are",
                 "write the value itself",
+                case.at_value(*where),
+            )
+        elif case.target and not OPTIONS[source].used_by(case.target):
+            yield error(
+                f"{name} is {value}, which {source} names: {case.target} does not read that",
+                f"add `- {value}` to env_secrets",
                 case.at_value(*where),
             )
         return
@@ -141,7 +156,7 @@ def _text(case: Case, where: Where, value: str) -> Iterator[Problem]:
         )
     elif _NAME_LIKE.fullmatch(value) and (near := nearest(value, case.secret_names)):
         yield warning(
-            f"{name} is {value}, which env_secrets does not list",
+            f"{name} is {value}, which no setting names",
             f"did you mean {near}?",
             case.at_value(*where),
         )

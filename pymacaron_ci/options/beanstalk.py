@@ -162,6 +162,7 @@ class Beanstalk:
         "Manager, `secret` or `secret:key` of a JSON object, or from Parameter Store, "
         "`ssm:parameter`; ARNs of both, too",
         targets=HERE,
+        names_secrets=True,
         rule={
             "keysrules": {"type": "string", "regex": r"[A-Za-z_][A-Za-z0-9_]*"},
             "valuesrules": {

@@ -111,6 +111,7 @@ class CloudRun:
         help="environment variables that Cloud Run fills from Secret Manager: `secret:version`, "
         "or `secret` for the version that is the latest when it is deployed",
         targets=HERE,
+        names_secrets=True,
         rule={
             "keysrules": {"type": "string", "regex": r"[A-Za-z_][A-Za-z0-9_]*"},
             "valuesrules": {

@@ -38,6 +38,8 @@ class Facts:
     runs, so that a name of env_secrets may stand for the value; the others are needed earlier.
     `rule`: additions to the Cerberus rule that the type gives; `form` says in words what its regex
     demands. `check`: what no rule can express; `shape` is the pattern of it for an editor.
+    `names_secrets`: a mapping from variables to secrets that the platform keeps; a variable's name
+    may stand for a value as one of env_secrets may.
     """
 
     help: str
@@ -47,6 +49,7 @@ class Facts:
     assumed: bool = False
     sensitive: bool = False
     container: bool = False
+    names_secrets: bool = False
     rule: Mapping[str, Any] = field(default_factory=dict)
     form: str = ""
     check: Check | None = None

@@ -11,11 +11,11 @@ from pymacaron_ci.options.declare import option
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
-    """Read where the service runs; a name listed in `env_secrets` may stand for each value."""
+    """Read where the service runs; the name of a secret may stand for each value."""
 
     jwt_secret: str | None = option(
         default=None,
-        help="secret that signs and verifies JWT tokens, or its variable's name in env_secrets",
+        help="secret that signs and verifies JWT tokens, or its variable's name",
         container=True,
         sensitive=True,
         example="PYM_JWT_SECRET",
@@ -178,7 +178,7 @@ class Runtime:
 
     broker_url: str = option(
         default="redis://localhost:6379/0",
-        help="Celery's broker, or the name of its variable in env_secrets",
+        help="Celery's broker, or its variable's name",
         container=True,
         sensitive=True,
         rule={"minlength": 1},
@@ -221,7 +221,7 @@ class Runtime:
     )
     aws_secret_access_key: str | None = option(
         default=None,
-        help="secret of aws_access_key_id, or the name of its variable in env_secrets",
+        help="secret of aws_access_key_id, or its variable's name",
         container=True,
         sensitive=True,
         rule={"minlength": 1},

@@ -71,6 +71,7 @@ class PyMacaronConfig:
         state["_lock"] = threading.RLock()
         state["_file"] = _Values()
         state["_code"] = _Values()
+        state["_unset"] = {}
         state["_loaded"] = False
 
     def load_pym_config(
@@ -94,15 +95,23 @@ class PyMacaronConfig:
         file: _Values = self.__dict__["_file"]
         if name in file:
             return file[name]
+        if name in self._unset:
+            raise ConfigError(self._unset[name])
         return DEFAULTS.get(name, default)
 
     def keys(self) -> list[str]:
         """The names of all settings."""
         self._load_once()
-        return sorted({*DEFAULTS, *self._file, *self._code})
+        return sorted({*DEFAULTS, *self._file, *self._unset, *self._code})
+
+    def require_secrets(self) -> None:
+        """Raises ConfigError with every setting whose variable the platform should have filled."""
+        self._load_once()
+        if lacking := [line for key, line in self._unset.items() if key not in self._code]:
+            raise ConfigError("\n".join(dict.fromkeys(lacking)))
 
     def secret_values(self) -> list[str]:
-        """The values that came from env_secrets; for masking, never for showing."""
+        """The values that came from the environment; for masking, never for showing."""
         return [v for v in _leaves(self._file) if isinstance(v, SecretValue)]
 
     def __getattr__(self, name: str) -> Any:
@@ -162,6 +171,7 @@ class PyMacaronConfig:
             file["live_host"] = urlsplit(file["live_url"]).hostname or file["live_url"]
         redactor.hide([*settings.secrets, *_sensitive_leaves(file)])
         self.__dict__["_file"] = file
+        self.__dict__["_unset"] = settings.unset
         self.__dict__["_loaded"] = True
 
     def renew_lock(self) -> None:

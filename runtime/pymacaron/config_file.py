@@ -13,6 +13,8 @@ import yaml
 LARGEST_FILE = 256 * 1024
 DEEPEST = 50
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Mappings whose keys are variables that the platform fills.
+PLATFORMS_SECRETS = ("aws_secrets", "gcp_secrets")
 
 
 class ConfigError(Exception):
@@ -30,10 +32,12 @@ class SecretValue(str):
 
 @dataclass(frozen=True, kw_only=True)
 class FileSettings:
-    """A file's values, names replaced, and the secret values for masking."""
+    """A file's values, names replaced, and the secret values for masking. `unset`: keys without a
+    value here, as the platform fills their variables elsewhere; each with the reason."""
 
     values: Mapping[str, Any]
     secrets: tuple[str, ...]
+    unset: Mapping[str, str]
 
 
 class _Problems:
@@ -42,8 +46,11 @@ class _Problems:
         self._lines: list[str] = []
 
     def add(self, text: str, mark: yaml.Mark | None = None) -> None:
+        self._lines.append(self.line(text, mark))
+
+    def line(self, text: str, mark: yaml.Mark | None) -> str:
         where = f"{self._file}:{mark.line + 1}:{mark.column + 1}" if mark else self._file
-        self._lines.append(f"{where}: {text}")
+        return f"{where}: {text}"
 
     def raise_if_any(self) -> None:
         if self._lines:
@@ -51,7 +58,7 @@ class _Problems:
 
 
 def read_settings(path: Path, environ: Mapping[str, str]) -> FileSettings:
-    """The settings of a file with every value that env_secrets names taken from `environ`.
+    """The settings of a file with every value that is the name of a secret taken from `environ`.
 
     Raises ConfigError with all that is wrong: not readable, not YAML, repeated keys, unset secrets.
     """
@@ -129,25 +136,43 @@ def _with_secrets(
 ) -> FileSettings:
     nodes = {key.value: value for key, value in root.value if isinstance(key, yaml.ScalarNode)}
     listed = _listed(nodes.get("env_secrets"), values.get("env_secrets"), problems)
+    platforms = _platforms(nodes)
+    plain = {k: v for k, v in values.items() if k not in ("env_secrets", *PLATFORMS_SECRETS)}
     uses: dict[str, list[str]] = {}
-    for key, value in values.items():
-        if key != "env_secrets":
-            for name in _strings(value):
-                if name in listed and str(key) not in uses.setdefault(name, []):
-                    uses[name].append(str(key))
-    for name, mark in listed.items():
-        if not environ.get(name):
-            state = "empty" if name in environ else "not set"
-            used = f" ({', '.join(uses[name])} needs it)" if name in uses else ""
-            problems.add(
-                f"the environment variable {name} is {state}{used}: "
-                "set it, or take it out of env_secrets",
-                mark,
-            )
+    for key, value in plain.items():
+        for name in set(_strings(value)):
+            uses.setdefault(name, []).append(str(key))
+    found = {n: SecretValue(environ[n]) for n in (*listed, *platforms) if environ.get(n)}
+    unset: dict[str, str] = {}
+    for name, mark in {**platforms, **listed}.items():
+        if name in found:
+            continue
+        users = uses.get(name, [])
+        used = f" ({', '.join(users)} needs it)" if users else ""
+        state = f"the environment variable {name} is {'empty' if name in environ else 'not set'}"
+        if name in listed:
+            problems.add(f"{state}{used}: set it, or take it out of env_secrets", mark)
+            continue
+        reason = f"{state}{used}: the platform sets it where it is deployed to; set it here"
+        unset.update(dict.fromkeys(users, problems.line(reason, mark)))
     problems.raise_if_any()
-    found = {name: SecretValue(environ[name]) for name in listed}
-    replaced = {str(k): v if k == "env_secrets" else _replace(v, found) for k, v in values.items()}
-    return FileSettings(values=replaced, secrets=tuple(found.values()))
+    replaced = {
+        str(k): _replace(v, found) if k in plain else v
+        for k, v in values.items()
+        if str(k) not in unset
+    }
+    return FileSettings(values=replaced, secrets=tuple(found.values()), unset=unset)
+
+
+def _platforms(nodes: Mapping[str, yaml.Node]) -> dict[str, yaml.Mark]:
+    """The variables that the platform fills, with their places."""
+    return {
+        key.value: key.start_mark
+        for setting in PLATFORMS_SECRETS
+        if isinstance(mapping := nodes.get(setting), yaml.MappingNode)
+        for key, _ in mapping.value
+        if isinstance(key, yaml.ScalarNode)
+    }
 
 
 def _listed(node: yaml.Node | None, value: object, problems: _Problems) -> dict[str, yaml.Mark]:

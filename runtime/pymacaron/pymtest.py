@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import click
 
 from pymacaron.config import ConfigError, PyMacaronConfig, get_config
+from pymacaron.config_file import PLATFORMS_SECRETS
 from pymacaron.local_server import container_of_image, server_of_folder
 from pymacaron.testing import Target, own_token
 
@@ -98,7 +99,9 @@ def _server(
     elif env:
         yield live_target(conf, env)
     elif image:
-        with container_of_image(image, list(conf.get("env_secrets") or [])) as url:
+        platforms = (name for key in PLATFORMS_SECRETS for name in conf.get(key) or {})
+        secrets = [*(conf.get("env_secrets") or []), *(n for n in platforms if os.environ.get(n))]
+        with container_of_image(image, secrets) as url:
             yield _target(url)
     elif os.environ.get("PYM_SERVER_HOST") and os.environ.get("PYM_SERVER_PORT"):
         yield Target(

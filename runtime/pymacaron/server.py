@@ -190,6 +190,7 @@ class API:
 
     def _bind(self) -> None:
         config = get_config()
+        config.require_secrets()
         handling = ErrorHandling(self.error_reporter, self.error_callback, self.debug)
         limit = config.get("max_body_size", MAX_BODY)
         rules = Rules(max_body=limit, validate_responses=config.get("validate_responses") is True)

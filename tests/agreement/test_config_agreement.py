@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from pymacaron import config_file
 from pymacaron.config import DEFAULTS, ConfigError, PyMacaronConfig
 from pymacaron.config_file import LARGEST_FILE, SecretValue, read_settings
 from pymacaron.pymtest import live_target
 from pymacaron.resources import get_gunicorn_thread_count
-from pymacaron_ci import document, env_secrets
+from pymacaron_ci import document, env_secrets, findings, test_bed
 from pymacaron_ci import errors as tool_errors
 from pymacaron_ci.config import load
 from pymacaron_ci.options import Settings
@@ -125,6 +126,25 @@ def test_a_secrets_value_passes_both_byte_for_byte(tmp_path: Path) -> None:
     assert tool.reveal() == runtime == NASTY
     assert isinstance(runtime, SecretValue)
     assert NASTY not in repr(tool) + repr(runtime)
+
+
+def test_what_the_platform_fills_is_a_secret_to_both(tmp_path: Path) -> None:
+    (tmp_path / "pym-config.yaml").write_text(
+        BASIC + LIVE + "jwt_secret: SIGNING_KEY\ndeep: [{key: SIGNING_KEY}]\n"
+        "gcp_secrets: {SIGNING_KEY: signing-key:3, UNUSED: other}\n"
+    )
+    tool = load(tmp_path)
+    assert tool.warnings == ()
+    assert test_bed.token(tool, (), print) is None
+    runtime = read_settings(tmp_path / "pym-config.yaml", {"SIGNING_KEY": NASTY})
+    assert runtime.values["jwt_secret"] == NASTY
+    assert runtime.values["deep"] == [{"key": NASTY}]
+    assert runtime.values["gcp_secrets"] == tool.data["gcp_secrets"]
+    assert (runtime.secrets, runtime.unset) == ((NASTY,), {})
+
+
+def test_both_know_the_same_settings_that_name_secrets() -> None:
+    assert config_file.PLATFORMS_SECRETS == findings.PLATFORMS_SECRETS
 
 
 @pytest.mark.parametrize("environment", [None, "live", "nowhere"])

@@ -617,7 +617,7 @@ def test_an_engine_runs_it_as_it_is(tmp_path: Path, host: str) -> None:
         environment = environ | {
             "PYM_SERVER_HOST": "127.0.0.1",
             "PYM_SERVER_PORT": ports[0]["HostPort"],
-            "PYM_JWT_TOKEN": str(test_bed.token(config, secrets)),
+            "PYM_JWT_TOKEN": str(test_bed.token(config, secrets, print)),
             "PYTHONPATH": str(folder),
         }
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "testaccept"]

@@ -206,6 +206,26 @@ def test_all_unset_secrets_are_told_at_once_with_their_places(
     ]
 
 
+def test_what_only_the_platform_knows_is_missed_when_it_is_needed(
+    write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tests, on a machine that may not read the secret, still have the rest of the file."""
+    monkeypatch.setenv("SECRET_B", PLANTED)
+    conf = write_config(
+        BASIC + "a: [SECRET_A]\nb: SECRET_B\naws_secrets: {SECRET_A: a, SECRET_B: b}\n"
+        "gcp_secrets:\n  SECRET_C: c\n  UNUSED: d\njwt_secret: SECRET_C\n"
+    )
+    assert (conf.name, conf.b) == ("hello", PLANTED)
+    for key in ("a", "jwt_secret"):
+        with pytest.raises(ConfigError, match=rf"\({key} needs it\): the platform sets it"):
+            conf.get(key)
+    with pytest.raises(ConfigError) as caught:
+        conf.require_secrets()
+    assert [line.split(": ")[0][-4:] for line in str(caught.value).splitlines()] == ["5:15", ":7:3"]
+    conf.a = conf.jwt_secret = "mine"
+    conf.require_secrets()
+
+
 def test_an_unset_jwt_secret_is_never_its_own_name(write_config: WriteConfig) -> None:
     conf = write_config(BASIC + "jwt_secret: PYM_JWT_SECRET\nenv_secrets: [PYM_JWT_SECRET]\n")
     with pytest.raises(ConfigError, match="PYM_JWT_SECRET is not set"):

@@ -46,7 +46,6 @@ class HttpChecks:
         timeout: float = 120,
         tests_timeout: float = 1800,
         run_unit_tests: bool = True,
-        run_acceptance_tests: bool = True,
     ) -> None:
         self._bed = bed
         self._clock = clock or SystemClock()
@@ -54,7 +53,6 @@ class HttpChecks:
         self._timeout = timeout
         self._tests_timeout = tests_timeout
         self._unit = run_unit_tests
-        self._acceptance = run_acceptance_tests
 
     def unit_tests(self) -> CheckResult:
         if not self._unit:
@@ -62,8 +60,6 @@ class HttpChecks:
         return self._pytest("test", {})
 
     def acceptance(self, url: str, headers: Mapping[str, str]) -> CheckResult:
-        if not self._acceptance:
-            return CheckResult(ok=True, reason="acceptance tests skipped on request")
         return self._pytest("testaccept", self._server(url, headers))
 
     def version(self, url: str, release: Release, headers: Mapping[str, str]) -> CheckResult:

@@ -138,6 +138,7 @@ def dry_run(inputs: Inputs) -> Report:
             builder=dry.DryBuilder(world.builder, inputs.reporter.progress),
             checks=dry.DryChecks(),
             reporter=dry.PlanOnly(inputs.reporter),
+            acceptance_tests=not inputs.no_test,
             success="planned",
         )
     )
@@ -198,6 +199,7 @@ def _job(
             reporter=inputs.reporter,
             hold_signals=inputs.hold_signals,
             longest_wait=inputs.wait_timeout,
+            acceptance_tests=not inputs.no_test,
         )
 
 
@@ -295,5 +297,4 @@ def _checks(prepared: Prepared, release: Release, stack: ExitStack) -> HttpCheck
         progress=inputs.reporter.progress,
         timeout=inputs.wait_timeout or 120,
         run_unit_tests=not (inputs.no_test or inputs.no_unittest),
-        run_acceptance_tests=not inputs.no_test,
     )

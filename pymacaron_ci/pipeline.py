@@ -51,6 +51,7 @@ class Job:
     reporter: Reporter
     hold_signals: Callable[[], AbstractContextManager[object]] = nullcontext
     longest_wait: float | None = None
+    acceptance_tests: bool = True
     success: Status = "deployed"
 
 
@@ -80,7 +81,8 @@ def run(job: Job) -> Report:
     try:
         with job.reporter.stage("Plan"):
             plan = job.target.plan(job.release)
-            if job.release.kept:
+            # A former release is put back in an emergency: today's tests may not be its own.
+            if job.release.kept or not job.acceptance_tests:
                 plan = _without_tests(plan)
         job.reporter.planned(plan)
         if not plan.phases:
@@ -95,7 +97,6 @@ def run(job: Job) -> Report:
 
 
 def _without_tests(plan: Plan) -> Plan:
-    """A former release is put back in an emergency: today's tests may not be its own."""
     phases = (replace(p, proof="version") if p.proof == "tests" else p for p in plan.phases)
     return replace(plan, phases=tuple(phases))
 
@@ -141,7 +142,10 @@ def deploy(job: Job, plan: Plan) -> Report:
                 return replace(
                     _report(plan, "stopped", urls=urls, changed=True),
                     exit_code=stop.exit_code,
-                    notes=("the new release is live and proven; the next run tidies up",),
+                    notes=(
+                        *plan.notes,
+                        "the new release is live and proven; the next run tidies up",
+                    ),
                 )
             continue
         try:
@@ -157,7 +161,7 @@ def deploy(job: Job, plan: Plan) -> Report:
             raise
     return replace(
         _report(plan, job.success, urls=urls, changed=job.success == "deployed"),
-        notes=tuple(notes),
+        notes=(*plan.notes, *notes),
         previous=plan.current,
     )
 

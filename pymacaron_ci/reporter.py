@@ -79,6 +79,7 @@ class TextReporter:
         self._simulated = simulated
         self._start = time.monotonic()
         self._stage_start = self._start
+        self._told: tuple[str, ...] = ()
 
     def _line(self, text: str = "", **style: Any) -> None:
         # The stream is looked up at each line: it may be replaced between making and using this.
@@ -95,6 +96,7 @@ class TextReporter:
         for text in plan_lines(plan):
             self._line(f"  {text}")
         self._line()
+        self._told = plan.notes
 
     @contextmanager
     def stage(self, title: str) -> Iterator[None]:
@@ -133,7 +135,8 @@ class TextReporter:
                 self._line(f"    {text}")
         self._problems(report.problems)
         for text in report.notes:
-            self._line(f"  {text}")
+            if text not in self._told:
+                self._line(f"  {text}")
         colour = "green" if report.exit_code == 0 else "red"
         self._line(headline(report), fg=colour, bold=True)
 

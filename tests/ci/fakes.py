@@ -60,6 +60,7 @@ class FakeTarget:
     fail: Mapping[str, BaseException] = field(default_factory=dict)
     sick: Sequence[str] = ()
     stubborn: Sequence[str] = ()
+    notes: tuple[str, ...] = ()
     calls: list[str] = field(default_factory=list)
 
     def plan(self, release: Release) -> Plan:
@@ -72,6 +73,7 @@ class FakeTarget:
             phases=self.phases,
             current=self.current,
             url="http://live.test",
+            notes=self.notes,
         )
 
     def apply(self, step: Step, release: Release) -> Change:
@@ -142,8 +144,10 @@ class FakeChecks:
 @dataclass
 class FakeReporter:
     lines: list[str] = field(default_factory=list)
+    plans: list[Plan] = field(default_factory=list)
 
     def planned(self, plan: Plan) -> None:
+        self.plans.append(plan)
         self.lines.append("planned")
 
     @contextmanager

@@ -85,9 +85,7 @@ def checks(files: Path, secrets: tuple[Secret, ...] = (), *, run_tests: bool = T
         secrets=secrets,
         token=lambda: "a-token",
     )
-    return HttpChecks(
-        bed, clock=FastClock(), timeout=20, run_unit_tests=run_tests, run_acceptance_tests=run_tests
-    )
+    return HttpChecks(bed, clock=FastClock(), timeout=20, run_unit_tests=run_tests)
 
 
 def test_a_release_that_answers_is_proven(service: Service, tmp_path: Path) -> None:
@@ -190,12 +188,9 @@ def test_a_service_without_tests_is_told_so(tmp_path: Path) -> None:
     assert checks(tmp_path).unit_tests().reason == "there are no tests in test/"
 
 
-def test_tests_can_be_skipped_on_request(tmp_path: Path) -> None:
+def test_unit_tests_can_be_skipped_on_request(tmp_path: Path) -> None:
     write(tmp_path, "test/test_x.py", "def test_x(): assert 0\n")
-    write(tmp_path, "testaccept/test_x.py", "def test_x(): assert 0\n")
-    quiet = checks(tmp_path, run_tests=False)
-    assert quiet.unit_tests().ok
-    assert quiet.acceptance("http://127.0.0.1:9", {}).ok
+    assert checks(tmp_path, run_tests=False).unit_tests().ok
 
 
 def test_a_test_process_sees_nothing_of_our_own_environment(

@@ -81,6 +81,25 @@ def test_a_release_that_is_live_already_needs_nothing() -> None:
     assert not checks.calls
 
 
+def test_the_report_of_a_deployment_tells_what_the_plan_noted() -> None:
+    target = FakeTarget(
+        notes=("the cluster is old",), fail={"mark proven": DeployError("it is busy")}
+    )
+    report = pipeline.run(job(target))
+    assert report.notes == (
+        "the cluster is old",
+        "tidying up failed; the next run does it: it is busy",
+    )
+
+
+def test_without_acceptance_tests_the_plan_has_none_and_none_run() -> None:
+    reporter, checks = FakeReporter(), FakeChecks()
+    pipeline.run(replace(job(checks=checks), acceptance_tests=False, reporter=reporter))
+    (plan,) = reporter.plans
+    assert [phase.proof for phase in plan.phases] == ["version", "version", "none"]
+    assert not [call for call in checks.calls if call.startswith("tests")]
+
+
 def test_nothing_is_built_when_the_unit_tests_fail() -> None:
     target, builder = FakeTarget(), FakeBuilder()
     report = pipeline.run(job(target, builder, FakeChecks(unit_ok=False)))

@@ -52,6 +52,12 @@ def test_the_plan_tells_what_is_live_what_changes_and_secrets_by_name_only() -> 
     assert "planted-value" not in text
 
 
+def test_a_note_of_the_plan_is_not_told_again_at_the_end() -> None:
+    text = text_of(Report(status="deployed", notes=(*PLAN.notes, "tidied up")))
+    assert text.count("gcp_region is the default") == 1
+    assert "tidied up" in text
+
+
 def test_a_plan_without_phases_says_that_there_is_nothing_to_do() -> None:
     plan = Plan(target="gke", release=RELEASE, phases=())
     assert any("live and proven" in line for line in plan_lines(plan))

@@ -7,7 +7,6 @@ import subprocess
 import tempfile
 import urllib.error
 import urllib.request
-import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,6 +200,8 @@ def _release(url: str, headers: Mapping[str, str]) -> str | None:
 
 def _junit(report: Path) -> tuple[int, tuple[TestResult, ...]]:
     """How many passed, and each failure's name and first words."""
+    import xml.etree.ElementTree as ET
+
     try:
         root = ET.parse(report).getroot()  # noqa: S314  (written by pytest a moment ago)
     except (OSError, ET.ParseError):

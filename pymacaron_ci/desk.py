@@ -28,7 +28,7 @@ class Desk:
         simulated: bool = False,
         report_file: Path | None = None,
     ) -> None:
-        from pymacaron_ci.github import run as github
+        from pymacaron_ci import github
         from pymacaron_ci.reporter import JsonReporter, Redactor, Reporter, TextReporter
 
         self._environ = environ

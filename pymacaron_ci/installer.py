@@ -5,7 +5,6 @@ Standard library only: the action's bootstrap runs it on a bare runner.
 
 from __future__ import annotations
 
-import configparser
 import fcntl
 import hashlib
 import os
@@ -291,6 +290,8 @@ def _link(site: Path, paths: Sequence[Path], over: Path | None) -> None:
 
 def _write_scripts(site: Path, python: Path) -> None:
     """--target leaves scripts that start the outer interpreter; these start the inner one."""
+    import configparser
+
     shutil.rmtree(site / "bin", ignore_errors=True)
     for file in sorted(site.glob("*.dist-info/entry_points.txt")):
         parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)

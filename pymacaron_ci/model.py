@@ -71,8 +71,10 @@ class Secret:
 
 
 def fingerprint(secrets: Iterable[Secret], salt: str) -> str:
-    """One digest over all secrets, slow to compute, once: a weak value can't be guessed from it."""
-    return _slow_digest(tuple(sorted(secrets, key=lambda s: s.name)), salt)
+    """One digest over all secrets, slow to compute, once: a weak value can't be guessed from it.
+    Empty where there are none."""
+    listed = tuple(sorted(secrets, key=lambda s: s.name))
+    return _slow_digest(listed, salt) if listed else ""
 
 
 @lru_cache(maxsize=4)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import os
 import re
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,15 +85,15 @@ def _version(package: Path) -> str:
     return found[1]
 
 
-def _package_files(folder: Path, packages: Sequence[str]) -> list[tuple[str, bytes]]:
-    return [
-        (file.relative_to(folder).as_posix(), file.read_bytes())
-        for package in packages
-        for file in sorted((folder / package).rglob("*"))
-        if file.is_file()
-        and "__pycache__" not in file.parts
-        and file.suffix not in (".pyc", ".pyo")
-    ]
+def _package_files(folder: Path, packages: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    for package in packages:
+        for parent, folders, names in os.walk(folder / package):
+            folders[:] = [name for name in folders if name != "__pycache__"]
+            here = Path(parent)
+            place = here.relative_to(folder).as_posix()
+            for name in names:
+                if not name.endswith((".pyc", ".pyo")):
+                    yield f"{place}/{name}", (here / name).read_bytes()
 
 
 def _metadata(project: dict[str, Any], name: str, version: str) -> str:

@@ -49,7 +49,7 @@ def read(
     """
     git = Git(folder, environ)
     linked = sorted({(folder / link).resolve() for link in links if (folder / link).is_dir()})
-    top = git.run(*_TOP)
+    top = git.run(*_TOP) if linked else None
     ours = [path for path in linked if Git(path, environ).run(*_TOP) == top]
     foreign = [path for path in linked if path not in ours]  # no commit of ours tells of them
     commit = git.run("log", "-1", "--no-show-signature", "--format=%H %ct", "HEAD")

@@ -15,7 +15,7 @@ from pymacaron_ci.reporter import Reporter
 
 
 class Run:
-    """Made by `begin` once, before the first line is printed."""
+    """Made once, before the first line is printed."""
 
     def __init__(
         self, environ: Mapping[str, str], found: context.Context, out: IO[str], folder: Path
@@ -55,14 +55,3 @@ class Run:
             report_file=report_file,
             with_summary=self._environ.get(f"{inputs.PREFIX}SUMMARY", "").strip() != "false",
         )
-
-
-def begin(
-    environ: Mapping[str, str], out: IO[str], folder: Path, *, wanted: bool = False
-) -> Run | None:
-    """None outside GitHub Actions, but where a person asked for its format. Files of problems count
-    from `folder`, the working directory."""
-    found = context.read(environ)
-    if found is None and wanted:
-        found = context.Context(event="", repository="", ref="", workspace=folder)
-    return Run(environ, found, out, folder) if found else None

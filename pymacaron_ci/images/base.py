@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +138,7 @@ def warnings(base: Base, today: date) -> list[str]:
     found = []
     created = str(base.config.get("created", ""))[:10]
     try:
-        age = (today - datetime.strptime(created, "%Y-%m-%d").date()).days
+        age = (today - date.fromisoformat(created)).days
     except ValueError:
         age = 0
     if age > _OLD_AFTER_DAYS and not created.startswith(("0001", "1970", "1980")):

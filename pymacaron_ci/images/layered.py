@@ -65,23 +65,28 @@ class LayeredBuilder:
 
     def build(self, release: Release) -> Image:
         platforms = [bases.platform(name) for name in self._recipe.platforms]
-        made = parts(self._recipe, release)
-        context.note(made.context, self._tell)
         repository = self._repository(release.image)
+        with ThreadPoolExecutor(2) as beside:  # a registry may be far away, and the disk is not
+            published = beside.submit(repository.manifest, release.image.tag)
+            found = beside.submit(self._bases, platforms)
+            made = parts(self._recipe, release)
+        context.note(made.context, self._tell)
         identity = self._identity(made, release)
         if not self._recipe.upgrade:
-            self._published = self._find(repository, release.image.tag, identity)
+            self._published = _same(published.result(), identity)
         if self._published:
             self.digest = self._published
             self._tell("the image of this very commit is in the registry already")
             return release.image
-        found = [bases.find(self._recipe.base_image, p, self._connect) for p in platforms]
         self._variants = tuple(
-            self._variant(base, made, release, repository, identity) for base in found
+            self._variant(base, made, release, repository, identity) for base in found.result()
         )
         self._top = self._index() if len(self._variants) > 1 else self._variants[0].manifest
         self.digest = self._top.digest
         return release.image
+
+    def _bases(self, platforms: Iterable[bases.Platform]) -> list[bases.Base]:
+        return [bases.find(self._recipe.base_image, each, self._connect) for each in platforms]
 
     def foresee(self, release: Release) -> Image:
         return replace(self.build(release), digest=self.digest)
@@ -142,16 +147,6 @@ class LayeredBuilder:
             code,
         )
 
-    def _find(self, repository: registry.Repository, tag: str, identity: str) -> str | None:
-        found = repository.manifest(tag)
-        if found is None or not isinstance(found.content, bytes):
-            return None
-        try:
-            annotations = json.loads(found.content).get("annotations") or {}
-        except (ValueError, AttributeError):
-            return None
-        return found.digest if annotations.get(FINGERPRINT) == identity else None
-
     def _variant(
         self,
         base: bases.Base,
@@ -167,9 +162,11 @@ class LayeredBuilder:
             python=base.python or self._recipe.python_version,
             musl=base.musl,
         )
-        kept = tuple(self._layers.kept(base, target, made, repository))
+        with ThreadPoolExecutor(1) as beside:
+            code = beside.submit(self._layers.code, made, target)
+            kept = tuple(self._layers.kept(base, target, made, repository))
         listed = [package for layer in kept for package in layer.packages]
-        layers = (self._layers.code(made, target), self._layers.record(release, listed))
+        layers = (code.result(), self._layers.record(release, listed))
         settings = _settings(self._recipe, release, base, identity, listed)
         config = oci.image_config(
             [*kept, *layers],
@@ -209,10 +206,10 @@ class LayeredBuilder:
         with ThreadPoolExecutor(1) as beside:
             base = beside.submit(variant.base.hand_over, repository, self._folder, self._tell)
             sent = repository.push_all(blobs) + base.result()
-        for layer in new:
-            if layer.manifest:
-                repository.push_manifest(layer.manifest, layer.tag)
-        repository.push_manifest(variant.manifest, variant.manifest.digest)
+        manifests = [(variant.manifest, variant.manifest.digest)]
+        manifests += [(layer.manifest, layer.tag) for layer in new if layer.manifest]
+        with ThreadPoolExecutor(4) as beside:
+            list(beside.map(lambda each: repository.push_manifest(*each), manifests))
         try:
             supply_chain.attach(repository, variant.manifest, variant.documents)
         except BuildError as error:  # the image is whole without them
@@ -234,6 +231,17 @@ class LayeredBuilder:
             ],
             first["annotations"],
         )
+
+
+def _same(published: oci.Blob | None, identity: str) -> str | None:
+    """The digest of what was published under the tag, if it is made from the same."""
+    if published is None or not isinstance(published.content, bytes):
+        return None
+    try:
+        annotations = json.loads(published.content).get("annotations") or {}
+    except (ValueError, AttributeError):
+        return None
+    return published.digest if annotations.get(FINGERPRINT) == identity else None
 
 
 def _settings(

@@ -11,7 +11,7 @@ from pathlib import Path
 from pymacaron_ci.context import Entry
 from pymacaron_ci.errors import BuildError
 from pymacaron_ci.images import base as bases
-from pymacaron_ci.images import bytecode, oci, packages, registry, stored, wheels
+from pymacaron_ci.images import bytecode, oci, registry, stored, wheels
 from pymacaron_ci.images.recipe import HOME, Parts, Recipe
 from pymacaron_ci.images.wheel_tags import Target
 from pymacaron_ci.model import Release
@@ -71,6 +71,8 @@ class Layers:
     def _packages(
         self, made: Parts, target: Target, key: str
     ) -> tuple[oci.Layer, Iterable[wheels.Package]]:
+        from pymacaron_ci.images import packages
+
         folder = self._folder / key
         folder.mkdir()
         requirements = self._recipe.folder / "requirements.txt"

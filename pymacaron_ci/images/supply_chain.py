@@ -120,22 +120,23 @@ def attach(repository: Repository, subject: oci.Blob, documents: Sequence[oci.Bl
         )
         for document in documents
     ]
-    with ThreadPoolExecutor(2) as pool:
+    tag = subject.digest.replace(":", "-")
+    with ThreadPoolExecutor(3) as pool:
+        held = pool.submit(repository.manifest, tag)
         known = list(pool.map(repository.push_referrer, manifests))
     if not all(known):
         listed = [
             manifest.descriptor() | {"artifactType": document.media_type}
             for manifest, document in zip(manifests, documents, strict=True)
         ]
-        _list_by_tag(repository, subject, listed)
+        _list_by_tag(repository, tag, held.result(), listed)
 
 
 def _list_by_tag(
-    repository: Repository, subject: oci.Blob, listed: Sequence[dict[str, Any]]
+    repository: Repository, tag: str, held: oci.Blob | None, listed: Sequence[dict[str, Any]]
 ) -> None:
-    """Where a registry doesn't know referrers, a tag made of the digest lists them (OCI 1.1)."""
-    tag = subject.digest.replace(":", "-")
-    held = repository.manifest(tag)
+    """Where a registry doesn't know referrers, a tag made of the digest lists them (OCI 1.1);
+    `held` is what it lists already."""
     others: list[dict[str, Any]] = []
     if held is not None and isinstance(held.content, bytes):
         ours = {entry["artifactType"] for entry in listed}

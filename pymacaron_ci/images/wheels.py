@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import email
 import re
 import shutil
@@ -140,6 +139,8 @@ def _place(name: str, wheel: str) -> PurePosixPath | None:
 
 
 def _console_scripts(entries: Iterable[Entry]) -> Iterator[tuple[str, str, str]]:
+    import configparser
+
     for entry in sorted(entries, key=lambda each: each.path):
         if not re.fullmatch(r"[^/]+\.dist-info/entry_points\.txt", entry.path):
             continue

@@ -29,7 +29,8 @@ GROUPS: dict[str, type] = {
 class Settings(Runtime, Gke, CloudRun, Google, Beanstalk, Common):
     """All settings, typed; one that the file does not give has its default.
 
-    The last base comes first: dataclasses collect fields from the end.
+    The last base comes first: dataclasses collect fields from the end. Nobody makes a group by
+    itself, so groups have no methods of their own, which each start of the tool would have to make.
     """
 
 

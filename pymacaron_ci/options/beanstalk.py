@@ -12,7 +12,7 @@ from pymacaron_ci.options.declare import AWS, option
 HERE = (AWS,)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class Beanstalk:
     """Used with `deploy_target: aws-beanstalk`, the default."""
 

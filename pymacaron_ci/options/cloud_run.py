@@ -12,7 +12,7 @@ from pymacaron_ci.options.declare import CLOUD_RUN, option
 HERE = (CLOUD_RUN,)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class CloudRun:
     """Used with `deploy_target: gcp-cloud-run`."""
 

@@ -9,7 +9,7 @@ from pymacaron_ci.options import values
 from pymacaron_ci.options.declare import AWS, CLOUD_RUN, GKE, TARGETS, Target, option
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class Common:
     """The service itself, where everybody finds it, its image and its secrets."""
 

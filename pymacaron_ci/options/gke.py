@@ -14,7 +14,7 @@ CLUSTER = {"regex": "[a-z]([a-z0-9-]{0,38}[a-z0-9])?"}
 LABEL = {"regex": "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class Gke:
     """Used with `deploy_target: gke`."""
 

@@ -10,7 +10,7 @@ from pymacaron_ci.options.declare import CLOUD_RUN, GKE, option
 BOTH = (CLOUD_RUN, GKE)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class Google:
     """Used with both of Google's targets."""
 

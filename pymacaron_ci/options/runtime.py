@@ -9,7 +9,7 @@ from pymacaron_ci.options import values
 from pymacaron_ci.options.declare import option
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class Runtime:
     """Read where the service runs; the name of a secret may stand for each value."""
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from pymacaron_ci.github import begin
 from pymacaron_ci.github.commands import MOST_ANNOTATIONS
 from pymacaron_ci.github.reporter import GitHubReporter
-from pymacaron_ci.github.run import Run, begin
+from pymacaron_ci.github.run import Run
 from pymacaron_ci.model import Image, Location, Plan, Problem, Release, Report, Secret, TestResult
 from pymacaron_ci.reporter import Redactor, TextReporter
 from tests.action.runner import Runner, read_outputs

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from pymacaron_ci.config import Config
 from pymacaron_ci.errors import SecretsError
 from pymacaron_ci.model import Location, Problem, Secret
+from pymacaron_ci.options import OPTIONS
 
 # RFC 7518, section 3.2: a key of HS256 has at least the size of the hash.
 STRONG_KEY = 32
@@ -18,13 +19,15 @@ _PLACEHOLDERS = {
 
 
 def resolve(config: Config, environ: Mapping[str, str]) -> tuple[Secret, ...]:
-    """One Secret for each name, in the file's order. Raises SecretsError with all that lack."""
-    problems = []
+    """One Secret for each name, in the file's order. Raises SecretsError with all that lack, or
+    can't be what a setting needs them for."""
+    problems: list[Problem] = []
     secrets = []
     for name, place in _listed(config):
         value = environ.get(name)
         if value:
             secrets.append(Secret(name, value))
+            problems += _unfit(config, name, value, place)
         else:
             problems.append(
                 Problem(
@@ -37,6 +40,21 @@ def resolve(config: Config, environ: Mapping[str, str]) -> tuple[Secret, ...]:
     if problems:
         raise SecretsError(problems=problems)
     return tuple(secrets)
+
+
+def _unfit(config: Config, name: str, value: str, place: Location) -> Iterator[Problem]:
+    """What a setting of which this is the value finds wrong with it."""
+    for option in OPTIONS.values():
+        # Only the checks of sensitive settings show nothing of a value.
+        if option.facts.check is None or not option.facts.sensitive:
+            continue
+        complaint = option.facts.check(value) if config.data.get(option.name) == name else None
+        if complaint and complaint.severity == "error":
+            yield Problem(
+                text=f"the secret {name} can't be {option.name}: {complaint.text}",
+                hint=complaint.hint,
+                location=place,
+            )
 
 
 def warnings(config: Config, secrets: tuple[Secret, ...]) -> tuple[Problem, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pymacaron_ci.options import values
+from pymacaron_ci.options import urls, values
 from pymacaron_ci.options.declare import option
 
 
@@ -182,6 +182,7 @@ class Runtime:
         container=True,
         sensitive=True,
         rule={"minlength": 1},
+        check=urls.broker,
         example="redis://redis:6379/0",
     )
     async_fallback: Literal["error", "inline"] = option(
@@ -196,6 +197,7 @@ class Runtime:
         container=True,
         sensitive=True,
         rule={"minlength": 1},
+        check=urls.persist,
         example="sqlite:///dev.db",
     )
     aws_region: str | None = option(

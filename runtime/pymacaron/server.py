@@ -17,6 +17,7 @@ import click
 from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
 
+from pymacaron import urls
 from pymacaron.api_files import find_apis
 from pymacaron.config import ConfigError, get_config
 from pymacaron.crash import ErrorHandling
@@ -191,6 +192,7 @@ class API:
     def _bind(self) -> None:
         config = get_config()
         config.require_secrets()
+        urls.check(config)
         handling = ErrorHandling(self.error_reporter, self.error_callback, self.debug)
         limit = config.get("max_body_size", MAX_BODY)
         rules = Rules(max_body=limit, validate_responses=config.get("validate_responses") is True)
@@ -210,6 +212,8 @@ class API:
             self.endpoints += bound
             if pool.api.document.path.parent != HERE:  # /auth/version is in every service
                 needs_tokens |= any(getattr(e.handler, "needs_token", False) for e in bound)
+        if (tasks := sys.modules.get("pymacaron.tasks")) and not _in_celery():
+            tasks.check_queue()
         problems += _same_routes(self.endpoints)
         if problems:
             raise SpecError(problems)

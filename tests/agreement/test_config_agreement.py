@@ -3,12 +3,12 @@ accepts does not stop the other, and both mean the same values and secrets."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from pymacaron import config_file
+from pymacaron import config_file, urls
 from pymacaron.config import DEFAULTS, ConfigError, PyMacaronConfig
 from pymacaron.config_file import LARGEST_FILE, SecretValue, read_settings
 from pymacaron.pymtest import live_target
@@ -16,7 +16,8 @@ from pymacaron.resources import get_gunicorn_thread_count
 from pymacaron_ci import document, env_secrets, findings, test_bed
 from pymacaron_ci import errors as tool_errors
 from pymacaron_ci.config import load
-from pymacaron_ci.options import Settings
+from pymacaron_ci.options import Complaint, Settings
+from pymacaron_ci.options import urls as tool_urls
 
 ROOT = Path(__file__).parents[2]
 BAD = sorted((ROOT / "tests" / "ci" / "bad_configs").glob("*.yaml"))
@@ -181,6 +182,60 @@ def test_both_find_the_live_server_at_the_same_place(
     target = live_target(runtime, "live")
     assert runtime.live_host == target.host == host
     assert target.port == int(port or {"http": 80, "https": 443}[scheme])
+
+
+BROKERS = {
+    "redis://localhost:6379/0": True,
+    "rediss://:p%23ss@host": True,
+    "redis:///1": True,
+    "redis://host/": True,
+    "amqp://user:password@host:5672//": True,
+    "sqs://": True,
+    "memory://": True,
+    "mine://host": True,  # whether it is installed is for the container to know
+    "localhost:6379": False,
+    "BROKER_URL": False,
+    "": False,
+    "redis:/host": False,
+    "redis://host:port/0": False,
+    "redis://host:0/0": False,
+    "redis://:pa#ss@host:6379/0": False,
+    "redis://:pa/ss@host:6379/0": False,
+    "redis://[host/0": False,
+    "redis://host/queue": False,
+    "redis://host /0": False,
+    "https://host": False,
+    "postgresql://host/db": False,
+}
+STORES = {
+    "sqlite:///dev.db": True,
+    "sqlite:////data/dev.db": True,
+    "sqlite:///~/dev.db": True,
+    "sqlite://dev.db": False,
+    "sqlite:///": False,
+    "sqlite:///:memory:": False,
+    "dev.db": False,
+    "dynamodb://": False,
+    "postgresql://host/db": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("url", "good", "tool", "runtime"),
+    [
+        *((url, good, tool_urls.broker, urls.broker_fault) for url, good in BROKERS.items()),
+        *((url, good, tool_urls.persist, urls.persist_fault) for url, good in STORES.items()),
+    ],
+)
+def test_both_take_the_same_urls(
+    url: str,
+    good: bool,
+    tool: Callable[[str], Complaint | None],
+    runtime: Callable[[str], str | None],
+) -> None:
+    complaint = tool(url)
+    assert (complaint is None or complaint.severity == "warning") is good
+    assert (runtime(url) is None) is good
 
 
 def test_defaults_are_the_same() -> None:

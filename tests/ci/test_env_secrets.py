@@ -144,3 +144,19 @@ def test_a_short_key_for_tokens_is_a_warning(loaded: config.Config) -> None:
     (warning,) = env_secrets.warnings(loaded, secrets)
 
     assert "ONE_SECRET signs tokens and has less than 32 bytes" in warning.text
+
+
+def test_a_value_that_its_setting_can_not_have_is_told_and_not_shown(tmp_path: Path) -> None:
+    text = FILE + "with_async: true\nbroker_url: TWO_SECRET\npersist_url: THREE_SECRET\n"
+    (tmp_path / "pym-config.yaml").write_text(text)
+    loaded = config.load(tmp_path, None)
+    given = environ(TWO_SECRET="redis://:hunter2#1@redis/0", THREE_SECRET="hunter2.db")
+    with pytest.raises(SecretsError) as caught:
+        env_secrets.resolve(loaded, given)
+    assert [
+        (p.text.partition(":")[0], p.location and p.location.line) for p in caught.value.problems
+    ] == [
+        ("the secret TWO_SECRET can't be broker_url", 9),
+        ("the secret THREE_SECRET can't be persist_url", 10),
+    ]
+    assert "hunter2" not in repr(caught.value.problems)

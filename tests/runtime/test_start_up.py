@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pymacaron.config import PyMacaronConfig
+from pymacaron.config import ConfigError, PyMacaronConfig
 from tests.runtime.serving import Service, openapi, serve
 
 PLAIN = """
@@ -112,3 +112,30 @@ def test_loading_is_work_in_proportion_to_what_is_loaded(
     load(1)
     once, four_times = load(50), load(200)
     assert four_times <= once * 4.2, (once, four_times)
+
+
+def test_urls_that_nothing_speaks_with_stop_the_start_without_being_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_config: PyMacaronConfig
+) -> None:
+    fresh_config.persist_url = "hunter2://db"
+    monkeypatch.setenv("PYM_BROKER_URL", "redis://:hunter2#@redis/0")
+    with pytest.raises(ConfigError) as caught:
+        serve(tmp_path, monkeypatch, spec(1), {"thing": thing})
+    lines = str(caught.value).splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        "PYM_BROKER_URL can't be used",
+        "persist_url can't be used",
+    ]
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_broker_that_nothing_installed_speaks_with_stops_the_start_of_a_service_with_tasks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_config: PyMacaronConfig
+) -> None:
+    import pymacaron.tasks  # noqa: F401  (as the service would)
+
+    fresh_config.broker_url = "zookeeper://host"
+    with pytest.raises(ConfigError, match=r"broker_url can't be used: .*kazoo"):
+        serve(tmp_path, monkeypatch, spec(1), {"thing": thing})
+    monkeypatch.setenv("PYM_TASKS_IN_PLACE", "1")
+    serve(tmp_path, monkeypatch, spec(1), {"thing": thing})

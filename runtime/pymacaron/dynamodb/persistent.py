@@ -31,6 +31,7 @@ from pymacaron.dynamodb.store import (
 from pymacaron.model.base import STORED
 from pymacaron.model.build import target_of
 from pymacaron.pool import apipool
+from pymacaron.urls import persist_fault
 
 T = TypeVar("T")
 KEY_TYPES: dict[frozenset[str], KeyType] = {
@@ -71,12 +72,11 @@ def open_store(url: str | None) -> Store:
     """`sqlite:///file` opens SQLite (`~` is the home folder), None DynamoDB. Raises ValueError, or
     ImportError where the extra [dynamodb] is not installed."""
     if url:
-        scheme, _, path = str(url).partition(":///")
-        if scheme != "sqlite" or not path:
-            raise ValueError("persist_url must be like sqlite:///dev.db; leave it out for DynamoDB")
+        if fault := persist_fault(url):
+            raise ValueError(f"persist_url can't be used: {fault}")
         from pymacaron.dynamodb.sqlite import SqliteStore
 
-        return SqliteStore(str(Path(path).expanduser()))
+        return SqliteStore(str(Path(url.partition(":///")[2]).expanduser()))
     try:
         from pymacaron.dynamodb.dynamo import DynamoStore, make_client
     except ModuleNotFoundError as error:

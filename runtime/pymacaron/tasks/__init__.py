@@ -6,7 +6,13 @@ tasks run in place.
 
 from pymacaron.tasks.beside import kill_celery, start_celery
 from pymacaron.tasks.handle import NoResult, TaskFailed, TaskHandle
-from pymacaron.tasks.task import BrokerUnavailable, asynctask, is_celery_task, needs_queue
+from pymacaron.tasks.task import (
+    BrokerUnavailable,
+    asynctask,
+    check_queue,
+    is_celery_task,
+    needs_queue,
+)
 from pymacaron.tasks.wire import CannotTravel
 
 try:
@@ -27,6 +33,7 @@ __all__ = [
     "TaskFailed",
     "TaskHandle",
     "asynctask",
+    "check_queue",
     "is_celery_task",
     "kill_celery",
     "start_celery",

@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 from celery import Celery
@@ -18,9 +18,8 @@ from redis.exceptions import AuthenticationError, ResponseError
 from pymacaron.config import ConfigError, get_config
 from pymacaron.redaction import redactor
 from pymacaron.tasks.task import BrokerUnavailable
+from pymacaron.urls import REDIS, Settings, broker_url
 
-DEFAULT_BROKER = "redis://localhost:6379/0"
-REDIS = ("redis", "rediss")
 QUEUE = "celery"
 LEASE = 30.0
 RESULTS_KEPT = 3600
@@ -32,17 +31,6 @@ RETRY_AFTER = 1.0
 # At DEBUG it tells of each connection that the server knows no maintenance notices.
 if logging.getLogger("redis").level == logging.NOTSET:
     logging.getLogger("redis").setLevel(logging.INFO)
-
-
-class Settings(Protocol):
-    """As much of the config as this module reads."""
-
-    def get(self, name: str, default: Any = None) -> Any: ...
-
-
-def broker_url(conf: Settings, environ: Mapping[str, str] = os.environ) -> str:
-    """PYM_BROKER_URL, else the setting broker_url, else Redis on this machine."""
-    return str(environ.get("PYM_BROKER_URL") or conf.get("broker_url") or DEFAULT_BROKER)
 
 
 def shown_url(url: str) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 from flask import has_request_context
 from kombu.exceptions import OperationalError
 
+from pymacaron.config import get_config
 from pymacaron.tasks import origin, wire
-from pymacaron.tasks.broker import process
+from pymacaron.tasks.broker import make_app, process
 from pymacaron.tasks.handle import TaskHandle
 from pymacaron.tasks.running import celery_task
 from pymacaron.tasks.task import Task, registry
@@ -16,6 +17,9 @@ from pymacaron.tasks.task import Task, registry
 
 class CeleryQueue:
     """Queues through this process's Celery application."""
+
+    def check(self) -> None:
+        make_app(get_config())
 
     def enqueue(
         self, task: Task, args: tuple[Any, ...], kwargs: dict[str, Any], delay: float

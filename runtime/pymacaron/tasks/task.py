@@ -60,6 +60,9 @@ class Task:
 class Queue(Protocol):
     """What takes tasks to workers. Raises BrokerUnavailable."""
 
+    def check(self) -> None:
+        """Raises ConfigError when nothing here speaks with what is to take them."""
+
     def enqueue(
         self, task: Task, args: tuple[Any, ...], kwargs: dict[str, Any], delay: float
     ) -> TaskHandle: ...
@@ -184,6 +187,12 @@ def always_in_place() -> bool:
 def needs_queue() -> bool:
     """Whether a task that can't be queued fails, instead of running in its caller."""
     return not always_in_place() and get_config().get("async_fallback") != "inline"
+
+
+def check_queue() -> None:
+    """Raises ConfigError for a queue that can't be used, whether it answers or not."""
+    if registry.queue is not None and not always_in_place():
+        registry.queue.check()
 
 
 def _enqueue(task: Task, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -21,6 +21,7 @@ from flask import Flask
 from pymacaron import log as logs
 from pymacaron.config import ConfigError, get_config
 from pymacaron.monitor import monitor_init
+from pymacaron.openapi import SpecError
 from pymacaron.resources import (
     CELERY_WORKER_MEM,
     GUNICORN_WORKER_MEM,
@@ -30,11 +31,12 @@ from pymacaron.resources import (
     get_celery_worker_count,
     get_celery_worker_memory_limit,
 )
-from pymacaron.tasks.broker import broker_url, lease_seconds, make_app, process, shown_url
+from pymacaron.tasks.broker import lease_seconds, make_app, process, shown_url
 from pymacaron.tasks.running import celery_task, place
 from pymacaron.tasks.task import registry
 from pymacaron.tasks.transport import Lease
 from pymacaron.tasks.unknown import PatientConsumer
+from pymacaron.urls import broker_url
 
 log = logging.getLogger("pymacaron.task")
 
@@ -54,11 +56,11 @@ def main(server: str, concurrency: int | None, env: str | None, parent_pipe: int
     sys.argv = ["celery"]
     sys.path.insert(0, str(Path.cwd()))
     logs.setup_logger(celery=True)
-    place.flask = load(server)
     try:
+        place.flask = load(server)
         app = make_app(get_config(), worker=True)
-    except ConfigError as error:
-        raise click.ClickException(str(error)) from error
+    except (ConfigError, SpecError) as error:
+        raise click.ClickException(f"the workers can't start:\n{error}") from error
     process.app = app
     for task in registry.tasks.values():
         celery_task(app, task)

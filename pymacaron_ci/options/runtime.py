@@ -185,6 +185,13 @@ class Runtime:
         check=urls.broker,
         example="redis://redis:6379/0",
     )
+    max_task_size: int = option(
+        default=16 * 2**20,
+        help="largest arguments of a task, in bytes as JSON",
+        container=True,
+        rule={"min": 1},
+        example=1048576,
+    )
     async_fallback: Literal["error", "inline"] = option(
         default="error",
         help="what a call of a task does when the broker is down",

@@ -13,6 +13,8 @@ from pymacaron.config import DEFAULTS, ConfigError, PyMacaronConfig
 from pymacaron.config_file import LARGEST_FILE, SecretValue, read_settings
 from pymacaron.pymtest import live_target
 from pymacaron.resources import get_gunicorn_thread_count
+from pymacaron.server import MAX_BODY
+from pymacaron.tasks.wire import MAX_TASK
 from pymacaron_ci import document, env_secrets, findings, test_bed
 from pymacaron_ci import errors as tool_errors
 from pymacaron_ci.config import load
@@ -242,6 +244,8 @@ def test_defaults_are_the_same() -> None:
     fields = Settings.__dataclass_fields__
     for name, default in DEFAULTS.items():
         assert fields[name].default == default, name
+    assert fields["max_body_size"].default == MAX_BODY
+    assert fields["max_task_size"].default == MAX_TASK
 
 
 def test_both_refuse_files_of_the_same_size() -> None:

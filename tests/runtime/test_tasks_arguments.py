@@ -13,6 +13,7 @@ from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pymacaron.config import PyMacaronConfig
 from pymacaron.pool import apipool, use_pool
 from pymacaron.tasks import CannotTravel, asynctask, wire
 from tests.runtime.tasks_service import SPEC
@@ -126,6 +127,21 @@ def test_what_cannot_travel_is_refused_with_its_place(value: Any, text: str) -> 
     with pytest.raises(CannotTravel) as caught:
         wire.pack(value, "argument")
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "largest"),
+    [((1, "x" * 300), {}, "2"), ((1,), {"to": "me", "image": b"x" * 200}, "image")],
+)
+def test_arguments_that_are_too_large_are_refused_with_what_is_large_in_them(
+    fresh_config: PyMacaronConfig, args: Any, kwargs: Any, largest: str
+) -> None:
+    wire.write_call("send", args, kwargs)
+    fresh_config.max_task_size = 250
+    with pytest.raises(CannotTravel, match=f"250 bytes as JSON .*in argument {largest}: store"):
+        wire.write_call("send", args, kwargs)
+    fresh_config.max_task_size = 400
+    wire.write_call("send", args, kwargs)
 
 
 def test_a_task_in_place_gets_its_arguments_as_a_worker_would(

@@ -4,6 +4,7 @@ decimals, bytes. Nothing here imports or runs what a message names."""
 from __future__ import annotations
 
 import base64
+import json
 import sys
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
@@ -12,15 +13,18 @@ from enum import Enum, EnumMeta
 from typing import Any
 from uuid import UUID
 
+from pymacaron.config import get_config
 from pymacaron.model.base import STORED, PymacaronBaseModel
 from pymacaron.pool import apipool
 
 MARK = "__pym__"
+# Bytes of arguments as JSON, by default: as many as a request's body may have.
+MAX_TASK = 16 * 1024 * 1024
 PLAIN = (str, int, float, bool, type(None))
 
 
 class CannotTravel(TypeError):
-    """A value of a kind that no message can carry to a worker."""
+    """A value that no message can carry to a worker: of another kind, or too large."""
 
 
 # Exact types first to last: a datetime is a date, too.
@@ -94,11 +98,23 @@ def write(value: Any, where: str = "value") -> Any:
 
 
 def write_call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a call of a task, ready for a message."""
-    return {
+    """The arguments of a call of a task, ready for a message. Raises CannotTravel."""
+    call = {
         "args": [pack(v, f"argument {i + 1} of {name}") for i, v in enumerate(args)],
         "kwargs": {k: pack(v, f"argument {k} of {name}") for k, v in kwargs.items()},
     }
+    limit = get_config().get("max_task_size", MAX_TASK)
+    if len(json.dumps(call)) > limit:
+        raise CannotTravel(
+            f"the arguments of {name} are more than {limit:,} bytes as JSON (max_task_size), "
+            f"most of them in argument {_largest(call)}: store what is large, and pass its key"
+        )
+    return call
+
+
+def _largest(call: dict[str, Any]) -> object:
+    given = [*enumerate(call["args"], 1), *call["kwargs"].items()]
+    return max(given, key=lambda pair: len(json.dumps(pair[1])))[0]
 
 
 def read(value: Any) -> Any:

@@ -232,7 +232,7 @@ class ErrorHandling:
         if info is not None:
             info.completed = True
             info.route = path
-        services.log_request(method, path, status, seconds, size)
+        services.log_request(method, path, status, seconds, size, info)
         monitor.observe(method, path, status, seconds)
         if status >= 500 and info is not None and not info.reported:
             self._report_returned(operation_id, status)

@@ -18,9 +18,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pymacaron.context import current
+from pymacaron.context import RequestInfo, current
 from pymacaron.flask_contexts import current_user
-from pymacaron.log_behind import Behind
+from pymacaron.log_behind import Behind, Line, takes_more
 from pymacaron.redaction import redactor
 
 DEFAULT_LEVEL = logging.DEBUG
@@ -49,6 +49,20 @@ SEVERITY: Mapping[int, str] = {
 }
 
 
+class _Process:
+    """This process. Asking the system for its id takes longer than most of a line."""
+
+    def __init__(self) -> None:
+        self.renew()
+        os.register_at_fork(after_in_child=self.renew)
+
+    def renew(self) -> None:
+        self.id = os.getpid()
+
+
+_process = _Process()
+
+
 class TextFormatter(logging.Formatter):
     """time - FLASK|WORKER pid [user] logger - level - message"""
 
@@ -58,7 +72,7 @@ class TextFormatter(logging.Formatter):
         )
 
     def format(self, record: logging.LogRecord) -> str:
-        user = _user()
+        user = printable(origin_of(current.get())[2])
         record.user = f" [{user}]" if user else ""
         return redactor.text(super().format(record))
 
@@ -76,7 +90,8 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         severity = SEVERITY.get(record.levelno) or quoted(record.levelname)[1:-1]
         message = quoted(redactor.text(record.getMessage()))
-        parts = [self.line(record.created, severity, message, quoted(record.name))]
+        origin = origin_of(current.get())
+        parts = [self.line(record.created, severity, message, quoted(record.name), *origin)]
         fields = getattr(record, "fields", None)
         if fields:
             parts.extend(f"{quoted(str(k))}: {_json(v)}" for k, v in fields.items())
@@ -87,21 +102,28 @@ class JsonFormatter(logging.Formatter):
             parts.append(f'"stack": {quoted(redactor.text(record.stack_info))}')
         return ", ".join(parts) + "}"
 
-    def line(self, created: float, severity: str, message: str, logger: str) -> str:
+    def line(
+        self,
+        created: float,
+        severity: str,
+        message: str,
+        logger: str,
+        request_id: str,
+        trace_id: str,
+        user: str,
+    ) -> str:
         """The beginning of a line, up to what is its own. `message` and `logger` are JSON.
 
         Written by hand: json.dumps() of a dict takes longer than all the rest of a line."""
         line = (
             f'{{"time": "{_rfc3339(created)}", "severity": "{severity}", "message": {message}, '
-            f'"logger": {logger}, "pid": {os.getpid()}{self._constant}'
+            f'"logger": {logger}, "pid": {_process.id}{self._constant}'
         )
-        info = current.get()
-        if info is not None:
-            line += f', "request_id": "{info.id}"'
-            if info.trace_id:
-                line += f', "trace_id": "{info.trace_id}"'
-        user = _user()
-        return f'{line}, "user": {quoted(redactor.text(user))}' if user else line
+        if request_id:
+            line += f', "request_id": "{request_id}"'
+            if trace_id:
+                line += f', "trace_id": "{trace_id}"'
+        return f'{line}, "user": {quoted(redactor.text(printable(user)))}' if user else line
 
 
 class SafeHandler(logging.Handler):
@@ -119,16 +141,20 @@ class SafeHandler(logging.Handler):
 
     def write(self, line: str, at_once: bool = True) -> None:
         """A line, now, or soon where lines are written behind."""
+        self.write_made((str.__str__, line), at_once)
+
+    def write_made(self, line: Line, at_once: bool) -> None:
+        """The same for a line that need not be put together yet: a function and its arguments."""
         if self._behind is None:
-            self._print(line + "\n")
+            self._print(line[0](*line[1:]) + "\n")
             return
-        self._behind.add(line + "\n")
+        self._behind.add(line)
         if at_once:
             self._behind.flush()
 
     def write_behind(self) -> None:
         """From now on lines below WARNING are written a moment later, together."""
-        self._behind = self._behind or Behind(self._print)
+        self._behind = self._behind or Behind(self._print, _ready)
 
     def flush(self) -> None:
         if self._behind is not None:
@@ -147,6 +173,13 @@ class SafeHandler(logging.Handler):
             sys.stderr.write(
                 f"a line of {record.name} could not be logged: {traceback.format_exc(limit=1)}"
             )
+
+
+def _ready() -> bool:
+    try:
+        return takes_more(sys.stdout.fileno())
+    except (AttributeError, OSError, ValueError):  # no file, as in tests; or closed
+        return True
 
 
 def make_handler(celery: bool = False) -> logging.Handler:
@@ -263,12 +296,13 @@ def _json(value: object) -> str:
     return json.dumps(redactor.data(value))
 
 
-def _user() -> str:
-    info = current.get()
-    if info is not None and info.user:
-        return printable(info.user)
-    user = current_user()
-    return printable(str(user.get("sub", ""))) if isinstance(user, Mapping) else ""
+def origin_of(info: RequestInfo | None) -> tuple[str, str, str]:
+    """The ids of a request, of its trace and of its user; empty: there is none."""
+    request_id, trace_id, user = (info.id, info.trace_id, info.user) if info else ("", "", "")
+    if not user:
+        claims = current_user()
+        user = str(claims.get("sub", "")) if isinstance(claims, Mapping) else ""
+    return request_id, trace_id, user
 
 
 def _rfc3339(seconds: float) -> str:

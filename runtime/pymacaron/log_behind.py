@@ -1,55 +1,76 @@
-"""Lines that are written a moment later, many at a time, by a thread of their own: a request need
-not wait for the log, nor hand over Python's lock in the middle of its work to write a line."""
+"""Lines that are written a moment later, many at a time: a request need not wait for the log, and
+asks the system only once for many lines."""
 
 from __future__ import annotations
 
 import os
+import select
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 PAUSE = 0.05
 """Seconds; what a killed process has not written, at most."""
 ATOMIC = 4096
 """Bytes that a pipe takes in one piece (PIPE_BUF): other processes write to it, too."""
+TOGETHER = 16
+"""Lines that are worth a piece; whoever adds that many writes them, unless that would take time."""
 MOST_WAITING = 20_000
+
+Line = tuple[Any, ...]
+"""A function that makes it, and its arguments: many that are made in a row take less time."""
 
 
 class Behind:
-    """`write` gets whole lines, at most ATOMIC bytes of them at a time, or a longer single one."""
+    """`write` gets whole lines, at most ATOMIC bytes of them at a time, or a longer single one.
+    `ready` tells whether it would do so without waiting."""
 
-    def __init__(self, write: Callable[[str], object], pause: float = PAUSE) -> None:
-        self._write, self._pause = write, pause
+    def __init__(
+        self, write: Callable[[str], object], ready: Callable[[], bool], pause: float = PAUSE
+    ) -> None:
+        self._write, self._ready, self._pause = write, ready, pause
         self._begin()
         os.register_at_fork(after_in_child=self._begin)
 
     def _begin(self) -> None:
-        self._lines: deque[str] = deque()
+        self._lines: deque[Line] = deque()
         self._writing = threading.Lock()
         self._something = threading.Event()
         threading.Thread(target=self._run, name="log", daemon=True).start()
 
-    def add(self, line: str) -> None:
+    def add(self, line: Line) -> None:
         self._lines.append(line)
         if not self._something.is_set():
             self._something.set()
-        elif len(self._lines) > MOST_WAITING:
+        waiting = len(self._lines)
+        if waiting >= TOGETHER and self._writing.acquire(blocking=False):
+            try:
+                if self._ready():
+                    self._write_piece()
+            finally:
+                self._writing.release()
+        if waiting > MOST_WAITING:
             self.flush()  # whoever reads the log is slow: now the requests have to wait for it
 
     def flush(self) -> None:
         with self._writing:
-            group, size = "", 0
             while self._lines:
-                line = self._lines.popleft()
-                length = len(line) if line.isascii() else len(line.encode())
-                if group and size + length > ATOMIC:
-                    self._write(group)
-                    group, size = "", 0
-                group += line
-                size += length
-            if group:
-                self._write(group)
+                self._write_piece()
+
+    def _write_piece(self) -> None:
+        pieces: list[str] = []
+        size = 0
+        while self._lines:
+            line = _made(self._lines.popleft())
+            size += len(line) if line.isascii() else len(line.encode())
+            if pieces and size > ATOMIC:
+                self._lines.appendleft((str.__str__, line[:-1]))
+                break
+            pieces.append(line)
+        if pieces:
+            self._write("".join(pieces))
 
     def _run(self) -> None:
         while True:
@@ -57,3 +78,17 @@ class Behind:
             self._something.clear()
             time.sleep(self._pause)
             self.flush()
+
+
+def _made(line: Line) -> str:
+    try:
+        return f"{line[0](*line[1:])}\n"
+    except Exception as error:  # noqa: BLE001  (the others are written on)
+        return f"a line of the log could not be put together: {error!r}\n"
+
+
+def takes_more(handle: int) -> bool:
+    """Whether a pipe or terminal takes a piece at once; files always do."""
+    poll = select.poll()
+    poll.register(handle, select.POLLOUT)
+    return bool(poll.poll(0))

@@ -43,6 +43,8 @@ class Redactor:
         self._lock = threading.Lock()
         self._values: frozenset[str] = frozenset()
         self._pattern: re.Pattern[str] | None = None
+        # What was shown of a text holds as long as this stays the same.
+        self.version = 0
 
     def hide(self, values: Iterable[str]) -> None:
         """Adds secret values; anything shown from now on is free of them."""
@@ -54,6 +56,7 @@ class Redactor:
             forms = {form for value in self._values for form in _forms(value)}
             longest_first = sorted(forms, key=len, reverse=True)
             self._pattern = re.compile("|".join(re.escape(f) for f in longest_first))
+            self.version += 1
 
     def text(self, text: str) -> str:
         """The text without any known secret value."""

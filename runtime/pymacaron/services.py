@@ -133,22 +133,23 @@ def outside_operations(info: RequestInfo, status: int, size: int) -> None:
     """The line of a request that no operation completed: a 404, a route made with Flask itself."""
     try:
         seconds = time.perf_counter() - info.started
-        log_request(info.method, info.path, status, seconds, size)
+        log_request(info.method, info.path, status, seconds, size, info)
         monitor.observe(info.method, "(other)", status, seconds)
     except Exception:  # noqa: BLE001, S110  (the answer is ready; nothing here may spoil it)
         pass
 
 
-def log_request(method: str, route: str, status: int, seconds: float, size: int) -> None:
+def log_request(
+    method: str, route: str, status: int, seconds: float, size: int, info: RequestInfo | None
+) -> None:
     """One line per request; none for a probe that went well, unless `log_probes: true`."""
     level = logging.ERROR if status >= 500 else logging.INFO
     if not log.isEnabledFor(level):
         return
     if route in PROBES and status < 400 and not get_config().get("log_probes"):
         return
-    info = current.get()
     path = info.path if info else route
-    request_log.write(level, method, route, path, status, seconds, size)
+    request_log.write(level, method, route, path, status, seconds, size, info)
 
 
 def _ready() -> Response:

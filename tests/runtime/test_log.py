@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from random import random
 from typing import Any
 
 import pytest
@@ -331,9 +332,9 @@ def test_the_line_of_a_request_is_the_same_whoever_listens(
     info = RequestInfo(environ={}, id="id-1", user="ada", trace_id="t1")
     token = current.set(info)
     try:
-        request_log.write(level, "GET", "/{x}", path, status, 0.01234, 7)
+        request_log.write(level, "GET", "/{x}", path, status, 0.0123, 7, info)
         root.addHandler(Collect())
-        request_log.write(level, "GET", "/{x}", path, status, 0.01234, 7)
+        request_log.write(level, "GET", "/{x}", path, status, 0.0123, 7, info)
     finally:
         current.reset(token)
     quick, slow = (list({**line, "time": ""}.items()) for line in as_json(out))
@@ -344,11 +345,11 @@ def test_the_line_of_a_request_is_the_same_whoever_listens(
 
 def test_lines_written_behind_keep_their_order_and_none_is_cut() -> None:
     pieces: list[str] = []
-    behind = Behind(pieces.append, pause=0.001)
+    behind = Behind(pieces.append, lambda: random() < 0.9, pause=0.001)
     lines = [f"{number} {'x' * (number % 500)}\n" for number in range(2000)]
     lines.append("y" * 10_000 + "\n")
     for line in lines:
-        behind.add(line)
+        behind.add((str.removesuffix, line, "\n"))
     behind.flush()
     assert "".join(pieces) == "".join(lines)
     assert all(piece.endswith("\n") for piece in pieces)

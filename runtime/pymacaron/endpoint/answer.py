@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from werkzeug.exceptions import NotAcceptable
 from werkzeug.http import parse_accept_header
@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 
 from pymacaron.endpoint.body import is_json, matches
 from pymacaron.endpoint.call import Answer
-from pymacaron.exceptions import BadResponseException
+from pymacaron.exceptions import BadResponseException, PyMacaronException
 from pymacaron.model.base import PymacaronBaseModel
 from pymacaron.model.build import is_model, parts, target_of
 from pymacaron.model.codec import Codec, Malformed, Workshop, parse
@@ -33,6 +33,14 @@ class Declared:
     schema: Schema | None
     codec: Codec | None
     fits: Callable[[Any], bool]
+
+
+class PlainModel(NamedTuple):
+    """How each model of a class is answered."""
+
+    status: int
+    type: str
+    write: Callable[[Any], bytes]
 
 
 def _status(text: str) -> int:
@@ -57,6 +65,7 @@ class Answers:
         )
         self.types = list(dict.fromkeys([*operation.produces, *(d.type for d in self.declared)]))
         self._by_class: dict[type, Declared | None] = {}
+        self._plain_models: dict[type, PlainModel] = {}
         self.accepts = lru_cache(maxsize=64)(self._accepts)
 
     def prepare(self) -> None:
@@ -119,11 +128,20 @@ class Answers:
             raise NotAcceptable(f"this operation answers {' or '.join(self.types)}")
 
     def answer(self, result: Any, accept: str | None = None) -> Answer | WerkzeugResponse:
-        """Raises BadResponseException for what the operation does not declare."""
+        """Raises BadResponseException for what the operation does not declare, and an exception
+        that was returned."""
+        plain = self._plain_models.get(type(result))
+        if plain is not None:
+            try:
+                return Answer(plain.status, plain.type, plain.write(result))
+            except (ValueError, TypeError) as error:
+                raise _unwritable(error) from error
         if isinstance(result, PymacaronBaseModel):
             return self._model(result, None)
         if isinstance(result, WerkzeugResponse):
             return result
+        if isinstance(result, PyMacaronException):
+            raise result
         if result is None:
             return self._nothing(None)
         if isinstance(result, tuple) and 2 <= len(result) <= 3 and type(result[1]) is int:
@@ -162,6 +180,7 @@ class Answers:
                 declared = self._by_class[kind]
             else:
                 declared = self._by_class[kind] = self._find(model)
+                self._remember(kind, declared)
         else:
             declared = self._find(model, status)
         if declared is None:
@@ -170,6 +189,15 @@ class Answers:
                 f" the operation answers {self._expected(status)}"
             )
         return self._write(declared, model, status)
+
+    def _remember(self, kind: type, declared: Declared | None) -> None:
+        """A model whose answers need neither a check nor a look at its own status."""
+        if declared is None or declared.codec is None or self.validate:
+            return
+        if 0 < declared.status < 400:
+            self._plain_models[kind] = PlainModel(
+                declared.status, _full(declared.type), declared.codec.write
+            )
 
     def _find(self, value: Any, status: int | None = None) -> Declared | None:
         wanted = [d for d in self.declared if status is None or d.status == status]
@@ -184,7 +212,7 @@ class Answers:
         try:
             body = declared.codec.write(value)
         except (ValueError, TypeError) as error:
-            raise BadResponseException(f"the answer can't be written as JSON: {error}") from error
+            raise _unwritable(error) from error
         if self.validate:
             self._check(declared.codec, body)
         return Answer(status or _status_of(declared, value), _full(declared.type), body)
@@ -232,6 +260,10 @@ class Answers:
             if not status or d.status in (status, 0)
         ]
         return " or ".join(dict.fromkeys(names)) or "nothing"
+
+
+def _unwritable(error: Exception) -> BadResponseException:
+    return BadResponseException(f"the answer can't be written as JSON: {error}")
 
 
 def _full(media_type: str) -> str:

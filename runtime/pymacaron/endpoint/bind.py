@@ -23,7 +23,6 @@ from pymacaron.endpoint.parameters import Arguments
 from pymacaron.exceptions import (
     InternalValidationError,
     InvalidParameterError,
-    PyMacaronException,
     headers_of,
     is_stop,
 )
@@ -33,6 +32,7 @@ from pymacaron.pool import ModelPool
 Handler = Callable[..., Any]
 # What is not compiled by then is compiled by the first request that needs it.
 SECONDS_TO_PREPARE = 2.0
+NOTHING: tuple[list[Any], dict[str, Any]] = ([], {})
 
 
 class Handling(Protocol):
@@ -71,6 +71,7 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         self.name = self.operation.name
+        self._bare = not (self.arguments.readers or self.body or self.form)
 
     def prepare(self) -> None:
         """Compiles what the first request would."""
@@ -82,9 +83,14 @@ class Endpoint:
         started = time.perf_counter()
         try:
             accept = call.environ.get("HTTP_ACCEPT")
-            self.answers.check_accept(accept)
-            positional, named = self._arguments(call)
-            answer = self._run(positional, named, accept)
+            if accept is not None:
+                self.answers.check_accept(accept)
+            positional, named = NOTHING if self._bare else self._arguments(call)
+            try:
+                result = self.handler(*positional, **named)
+            except ValidationError as error:
+                raise InternalValidationError(str(error)) from error
+            answer = self.answers.answer(result, accept)
         except BaseException as error:
             if not (isinstance(error, Exception) or is_stop(error)):
                 raise
@@ -108,17 +114,6 @@ class Endpoint:
         if problems.found:
             raise InvalidParameterError("; ".join(problems.found))
         return positional, named
-
-    def _run(
-        self, positional: list[Any], named: dict[str, Any], accept: str | None
-    ) -> Answer | WerkzeugResponse:
-        try:
-            result = self.handler(*positional, **named)
-        except ValidationError as error:
-            raise InternalValidationError(str(error)) from error
-        if isinstance(result, PyMacaronException):
-            raise result
-        return self.answers.answer(result, accept)
 
     def _failed(self, call: Call, error: BaseException) -> Answer | WerkzeugResponse:
         if call.by_flask and isinstance(error, Exception):

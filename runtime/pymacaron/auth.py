@@ -24,6 +24,8 @@ from pymacaron.context import current
 from pymacaron.exceptions import AuthInvalidTokenError, AuthMissingHeaderError
 from pymacaron.flask_contexts import current_user, environ_of_request, set_current_user
 
+BLANKS = re.compile(r"[ \t]+")
+
 F = TypeVar("F", bound=Callable[..., Any])
 Payload = dict[str, Any]
 
@@ -73,7 +75,7 @@ def authenticate_http_request(token: str | None = None) -> Payload:
         header = environ.get("HTTP_AUTHORIZATION", "")
         if not header.strip() and "HTTP_COOKIE" in environ:
             header = unquote_plus(request.cookies.get("token") or "")
-    words = [word for word in re.split(r"[ \t]+", header) if word]
+    words = [word for word in BLANKS.split(header) if word]
     if not words:
         raise AuthMissingHeaderError("There is no Authorization header in the HTTP request")
     if words[0].lower() != "bearer":

@@ -24,6 +24,7 @@ __all__ = [
     "MissingSetting",
     "PyMacaronConfig",
     "SecretValue",
+    "changes_of",
     "get_config",
     "get_config_path",
     "use_config",
@@ -73,6 +74,7 @@ class PyMacaronConfig:
         state["_code"] = _Values()
         state["_unset"] = {}
         state["_loaded"] = False
+        state["_changes"] = 0
 
     def load_pym_config(
         self, path: str | os.PathLike[str] | None = None, env: str | None = None
@@ -131,6 +133,7 @@ class PyMacaronConfig:
     def __setattr__(self, name: str, value: object) -> None:
         with self._lock:
             self._code[name] = value
+            self.__dict__["_changes"] += 1
             if is_sensitive(name) and isinstance(value, str) and value:
                 redactor.hide([value])
 
@@ -139,6 +142,7 @@ class PyMacaronConfig:
             if name not in self._code:
                 raise MissingSetting(f"{name!r} was not set by code")
             del self._code[name]
+            self.__dict__["_changes"] += 1
 
     def __contains__(self, name: object) -> bool:
         return name in self.keys()
@@ -173,10 +177,17 @@ class PyMacaronConfig:
         self.__dict__["_file"] = file
         self.__dict__["_unset"] = settings.unset
         self.__dict__["_loaded"] = True
+        self.__dict__["_changes"] += 1
 
     def renew_lock(self) -> None:
         """After a fork: nobody in this process holds the lock."""
         self.__dict__["_lock"] = threading.RLock()
+
+
+def changes_of(config: PyMacaronConfig) -> int:
+    """How often settings were changed: what was made from them is good while this is the same."""
+    changes: int = config.__dict__["_changes"]
+    return changes
 
 
 class _Missing:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
+import binascii
 import contextlib
 import copy
 import functools
 import hashlib
 import importlib.util
-import json
 import math
 import re
 import sys
@@ -18,11 +17,13 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import astuple, dataclass, field
+from typing import Any, NamedTuple
+
+import jiter
 
 from pymacaron import jwks
-from pymacaron.config import ConfigError, PyMacaronConfig
+from pymacaron.config import ConfigError, PyMacaronConfig, changes_of
 from pymacaron.exceptions import AuthInvalidTokenError, AuthTokenExpiredError
 
 LEEWAY = 300
@@ -47,13 +48,14 @@ UNSUSPICIOUS: Mapping[str, int] = {"HS256": 32, "HS384": 48, "HS512": 64}
 REFUSED_HEADERS = ("jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "enc", "cty")
 TYPES = ("jwt", "at+jwt", "application/jwt", "application/at+jwt")
 _Settings = tuple[Any, Any, Any, tuple[str, ...], Any, Any, tuple[str, ...]]
-_SCALARS = (str, int, float, bool, type(None))
+SCALARS = frozenset((str, int, float, bool, type(None)))
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
+_STANDARD = str.maketrans("-_", "+/")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Rules:
-    """What a good token looks like here."""
+    """What a good token looks like here. Of equal settings there is one."""
 
     secret: str | None = field(repr=False)
     issuer: str
@@ -62,9 +64,20 @@ class Rules:
     public_key: str | None = None
     jwks_url: str | None = None
 
+    @functools.cached_property
+    def digest(self) -> bytes:
+        """Of all of them: what was found out about a token holds under no others."""
+        return hashlib.sha256(repr(astuple(self)).encode("utf-8", "surrogatepass")).digest()
+
 
 def rules(conf: PyMacaronConfig) -> Rules:
     """The configured rules. Raises ConfigError for settings that no token can be checked with."""
+    return _rules_of(conf, changes_of(conf))
+
+
+@functools.lru_cache(maxsize=8)
+def _rules_of(conf: PyMacaronConfig, changes: int) -> Rules:
+    del changes  # with others these rules are not asked for any more
     return _rules(*_settings(conf))
 
 
@@ -166,26 +179,33 @@ def signed(claims: Mapping[str, Any], rules: Rules, issuer: str | None = None) -
         return jwt.encode(payload, rules.secret, algorithm=algorithm, headers={"iss": who})
 
 
+class Known(NamedTuple):
+    """The claims of a token that was good, and whether none of them can be changed from within."""
+
+    claims: dict[str, Any]
+    flat: bool
+
+
 class _Memory:
-    """Claims of tokens that were good, until they expire; the oldest go first."""
+    """Tokens that were good, until they expire; the oldest go first."""
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._lock = threading.Lock()
-        self._claims: OrderedDict[tuple[bytes, Rules], dict[str, Any]] = OrderedDict()
+        self._known: OrderedDict[bytes, Known] = OrderedDict()
 
-    def get(self, key: tuple[bytes, Rules]) -> dict[str, Any] | None:
-        return self._claims.get(key)
+    def get(self, key: bytes) -> Known | None:
+        return self._known.get(key)
 
-    def put(self, key: tuple[bytes, Rules], claims: dict[str, Any]) -> None:
+    def put(self, key: bytes, known: Known) -> None:
         with self._lock:
-            self._claims[key] = claims
-            while len(self._claims) > self._size:
-                self._claims.popitem(last=False)
+            self._known[key] = known
+            while len(self._known) > self._size:
+                self._known.popitem(last=False)
 
-    def forget(self, key: tuple[bytes, Rules]) -> None:
+    def forget(self, key: bytes) -> None:
         with self._lock:
-            self._claims.pop(key, None)
+            self._known.pop(key, None)
 
 
 _memory = _Memory(REMEMBERED)
@@ -198,20 +218,20 @@ def verified(token: object, rules: Rules, clock: Callable[[], float] = time.time
     """
     if not isinstance(token, str):
         raise AuthInvalidTokenError("JWT token is invalid: not text")
-    key = (hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest(), rules)
-    claims = _memory.get(key)
-    if claims is None:
+    key = hashlib.sha256(rules.digest + token.encode("utf-8", "surrogatepass")).digest()
+    known = _memory.get(key)
+    if known is None:
         claims = _decoded(token, rules)
-        _memory.put(key, claims)
-    elif float(claims["exp"]) <= clock() - LEEWAY:
+        known = Known(claims, all(type(value) in SCALARS for value in claims.values()))
+        _memory.put(key, known)
+    elif float(known.claims["exp"]) <= clock() - LEEWAY:
         _memory.forget(key)
         raise AuthTokenExpiredError("JWT token has expired")
-    return {k: v if type(v) in _SCALARS else copy.deepcopy(v) for k, v in claims.items()}
+    return known.claims.copy() if known.flat else copy.deepcopy(known.claims)
 
 
 def _decoded(token: str, rules: Rules) -> dict[str, Any]:
-    header, payload = _parts(token)
-    _check_header(header, rules)
+    header, payload = _parts(token, rules)
     import jwt  # as above
 
     try:
@@ -276,24 +296,35 @@ def _key(header: Mapping[str, Any], rules: Rules) -> Any:
     return jwt.PyJWK(dict(key), algorithm)
 
 
-def _parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _parts(token: str, rules: Rules) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """The header, which is one that the rules allow, and the claims, of which nothing is known but
+    that there is one way only to read them."""
     if len(token) > LONGEST:
         raise AuthInvalidTokenError("JWT token is invalid: too long")
     segments = token.split(".")
     if len(segments) != 3:
         raise AuthInvalidTokenError("JWT token is invalid: not three parts")
-    header, payload, _ = (_bytes(segment) for segment in segments)
-    return _object(header), _object(payload)
+    _, payload, _ = map(_bytes, segments)
+    return _header(segments[0], rules), _object(payload)
+
+
+@functools.lru_cache(maxsize=64)
+def _header(segment: str, rules: Rules) -> Mapping[str, Any]:
+    """Checked once: all tokens of an issuer have the same, or a few."""
+    header = _object(_bytes(segment))
+    _check_header(header, rules)
+    return header
 
 
 def _bytes(segment: str) -> bytes:
     """Strict base64url: no padding, no foreign characters, one spelling for each value."""
     if _SEGMENT.fullmatch(segment):
+        standard = (segment.translate(_STANDARD) + "=" * (-len(segment) % 4)).encode()
         try:
-            raw = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+            raw = binascii.a2b_base64(standard)
         except ValueError:
             raw = b""
-        if base64.urlsafe_b64encode(raw).rstrip(b"=") == segment.encode():
+        if binascii.b2a_base64(raw, newline=False) == standard:
             return raw
     raise AuthInvalidTokenError("JWT token is invalid: bad base64")
 
@@ -301,26 +332,12 @@ def _bytes(segment: str) -> bytes:
 def _object(raw: bytes) -> dict[str, Any]:
     """A JSON object in which no name stands twice: two readers might take different ones."""
     try:
-        value = _strict.decode(raw.decode("utf-8"))
+        value = jiter.from_json(raw, allow_inf_nan=False, catch_duplicate_keys=True)
     except (ValueError, RecursionError) as error:
         raise AuthInvalidTokenError("JWT token is invalid: bad JSON") from error
     if not isinstance(value, dict):
         raise AuthInvalidTokenError("JWT token is invalid: not a JSON object")
     return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands twice")
-    return found
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
-
-
-_strict = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
 
 
 def _check_header(header: Mapping[str, Any], rules: Rules) -> None:
@@ -338,9 +355,10 @@ def _check_header(header: Mapping[str, Any], rules: Rules) -> None:
 def _check_types(claims: Mapping[str, Any]) -> None:
     """JSON types as RFC 7519 section 4.1 has them; a text that looks like a number is none."""
     for name in ("exp", "iat", "nbf"):
-        value = claims.get(name)
-        number = type(value) in (int, float) and math.isfinite(value or 0)
-        if name in claims and (not number or abs(value or 0) > 2**53):
+        if name not in claims:
+            continue
+        value = claims[name]
+        if type(value) not in (int, float) or not math.isfinite(value) or abs(value) > 2**53:
             raise AuthInvalidTokenError(f"JWT token is invalid: claim {name} is no time")
     for name in ("sub", "iss"):
         value = claims.get(name)

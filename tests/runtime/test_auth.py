@@ -6,7 +6,9 @@ import asyncio
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote_plus
 
 import jwt
@@ -149,11 +151,29 @@ def test_what_a_caller_does_to_the_claims_stays_with_that_caller() -> None:
 
 def test_the_memory_of_tokens_is_bounded() -> None:
     memory = tokens._Memory(3)
-    rules = tokens.Rules(secret="x", issuer="i", audience="a")
     for n in range(10):
-        memory.put((b"%d" % n, rules), {"exp": n})
-    assert memory.get((b"6", rules)) is None
-    assert memory.get((b"9", rules)) == {"exp": 9}
+        memory.put(b"%d" % n, tokens.Known({"exp": n}, flat=True))
+    assert memory.get(b"6") is None
+    assert memory.get(b"9") == ({"exp": 9}, True)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"secret": "t" * 32},
+        {"issuer": "else"},
+        {"audience": "else"},
+        {"algorithms": ("HS384",)},
+    ],
+)
+def test_a_remembered_token_is_good_under_its_own_rules_only(other: dict[str, Any]) -> None:
+    own = tokens.Rules(secret="s" * 32, issuer="i", audience="a")
+    now = int(time.time())
+    token = tokens.signed({"sub": "ada", "iat": now, "exp": now + 60}, own)
+    for _ in range(2):
+        assert tokens.verified(token, own)["sub"] == "ada"
+        with pytest.raises(AuthInvalidTokenError):
+            tokens.verified(token, replace(own, **other))
 
 
 def call(header: str | None = None, cookie: str | None = None) -> dict[str, object]:

@@ -1,15 +1,18 @@
-"""Flask's contexts, made at the first look into them: a handler that never asks for `request`, `g`
-or `session` does not pay for them. What they hold then is what Flask makes."""
+"""Flask's contexts, of which each part is made at the first look at it: a handler pays for what it
+asks of `request`, `g` and `session`. What they hold then is what Flask makes."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Mapping
 from contextvars import Token
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import flask.globals
-from flask import Flask, g, request
+from flask import Flask, Request, g, request
 from flask.ctx import AppContext, RequestContext
+from flask.sessions import SessionMixin
+from werkzeug.routing import Rule
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -20,6 +23,16 @@ if KNOWN:
     from flask.globals import _cv_app, _cv_request
 
 Claims = dict[str, Any]
+
+
+class Route(Protocol):
+    """Where a request leads."""
+
+    def route(self, values: Mapping[str, str]) -> tuple[Rule, dict[str, str]]:
+        """Flask's rule, and what stands for its variables."""
+
+
+Match = tuple[Route, Mapping[str, str]]
 # Held while a context is made, for threads that share one (asyncio.to_thread); never in a handler.
 _making = threading.RLock()
 
@@ -27,68 +40,105 @@ _making = threading.RLock()
 class LazyAppContext(AppContext):
     """What `g` and `current_app` look into."""
 
-    made = False
     # The claims of the user: g.current_user, once there is a g.
     user: Claims | None = None
     token: Token[AppContext]
 
     def __getattr__(self, name: str) -> Any:  # called for what is not there (yet)
-        with _making:
-            if not self.made:
-                self.made = True
-                AppContext.__init__(self, self.app)
-                self._cv_tokens.append(self.token)
-                if self.user is not None:
-                    self.g.current_user = self.user
-        return object.__getattribute__(self, name)
+        make = _OUTER.get(name)
+        if make is None:
+            return object.__getattribute__(self, name)
+        return _made(self, name, make)
+
+    def _globals(self) -> Any:
+        made = self.app.app_ctx_globals_class()
+        if self.user is not None:
+            made.current_user = self.user
+        return made
 
 
 class LazyRequestContext(RequestContext):
     """What `request` and `session` look into."""
 
-    made = False
     environ: WSGIEnvironment
+    matched: Match
     # The request's body, where it was read already.
     body: bytes | None = None
     outer: LazyAppContext
     token: Token[RequestContext]
+    # Something was made that may have a say in the answer.
+    matters = False
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # by RequestContext.copy() alone
-        self.made = True
-        super().__init__(*args, **kwargs)
+    def __init__(self, app: Flask, environ: WSGIEnvironment, *args: Any, **kwargs: Any) -> None:
+        """By RequestContext.copy() alone."""
+        self.environ = environ
+        super().__init__(app, environ, *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        with _making:
-            if not self.made:
-                self.made = True
-                self._make()
-        return object.__getattribute__(self, name)
+        make = _INNER.get(name)
+        if make is None:
+            return object.__getattribute__(self, name)
+        if name in MATTERS:
+            self.matters = True
+        return _made(self, name, make)
 
-    def _make(self) -> None:
-        RequestContext.__init__(self, self.app, self.environ)
+    def _request(self) -> Request:
+        made = self.app.request_class(self.environ)
+        made.json_module = self.app.json
+        found, values = self.matched
+        made.url_rule, made.view_args = found.route(values)
         if self.body is not None:
-            self.request.__dict__["_cached_data"] = self.body
-        self.push()
-        # It was pushed when the request came; this may be another task's or thread's context.
-        self._cv_tokens[:] = [(self.token, self.outer)]
+            made.__dict__["_cached_data"] = self.body
+        return made
 
-    def leave(self, error: BaseException | None) -> None:
-        """The end of the request. To be called where it was entered."""
-        outer = self.outer
-        if self.made:
+    def _open_session(self) -> SessionMixin:
+        sessions = self.app.session_interface
+        opened = sessions.open_session(self.app, self.request)
+        return sessions.make_null_session(self.app) if opened is None else opened
+
+    def leave(self, error: BaseException | None, heard: bool) -> None:
+        """The end of the request. To be called where it was entered. `heard`: somebody listens to
+        what Flask tells at the end."""
+        made, outer = self.__dict__, self.outer
+        if heard or "_cv_tokens" in made or "_cv_tokens" in outer.__dict__:
             self.pop(error)
             return
+        if "request" in made:
+            self.request.close()
+            self.environ["werkzeug.request"] = None  # which holds it, and is held by it
         _cv_request.reset(self.token)
-        if outer.made:
-            outer.pop(error)
-        else:
-            _cv_app.reset(outer.token)
+        _cv_app.reset(outer.token)
 
 
+# How the attributes are made that Flask's constructors and push() would set.
+_OUTER: dict[str, Callable[[LazyAppContext], Any]] = {
+    "g": LazyAppContext._globals,
+    "url_adapter": lambda context: context.app.create_url_adapter(None),
+    "_cv_tokens": lambda context: [context.token],
+}
+_INNER: dict[str, Callable[[LazyRequestContext], Any]] = {
+    "request": LazyRequestContext._request,
+    "url_adapter": lambda context: context.app.create_url_adapter(context.request),
+    "flashes": lambda _: None,
+    # Flask 3.0 calls it session.
+    "_session": LazyRequestContext._open_session,
+    "session": LazyRequestContext._open_session,
+    "_after_request_functions": lambda _: [],
+    "_cv_tokens": lambda context: [(context.token, context.outer)],
+}
+MATTERS = ("_session", "session", "_after_request_functions", "_cv_tokens")
 _new_outer, _new_inner = LazyAppContext.__new__, LazyRequestContext.__new__
 
 
-def enter(app: Flask, environ: WSGIEnvironment) -> LazyRequestContext:
+def _made(context: Any, name: str, make: Callable[[Any], Any]) -> Any:
+    attributes = context.__dict__
+    with _making:
+        if name not in attributes:
+            attributes[name] = make(context)
+    return attributes[name]
+
+
+def enter(app: Flask, environ: WSGIEnvironment, matched: Match) -> LazyRequestContext:
     """Begins a request; `leave` of what it returns ends it."""
     outer = _new_outer(LazyAppContext)
     outer.app = app
@@ -96,6 +146,7 @@ def enter(app: Flask, environ: WSGIEnvironment) -> LazyRequestContext:
     inner = _new_inner(LazyRequestContext)
     inner.app = app
     inner.environ = environ
+    inner.matched = matched
     inner.outer = outer
     inner.token = _cv_request.set(inner)
     return inner
@@ -110,7 +161,7 @@ def environ_of_request() -> WSGIEnvironment:
     """The WSGI environment of the request being served. Raises RuntimeError outside of one."""
     if KNOWN:
         context = _cv_request.get(None)
-        if type(context) is LazyRequestContext and not context.made:
+        if type(context) is LazyRequestContext:
             return context.environ
     return request.environ
 
@@ -118,7 +169,7 @@ def environ_of_request() -> WSGIEnvironment:
 def current_user() -> Claims | None:
     """The claims of the user being served, as in g.current_user."""
     context = _cv_app.get(None) if KNOWN else None
-    if type(context) is LazyAppContext and not context.made:
+    if type(context) is LazyAppContext and "g" not in context.__dict__:
         return context.user
     return g.get("current_user") if flask.has_app_context() else None
 
@@ -126,7 +177,7 @@ def current_user() -> Claims | None:
 def set_current_user(claims: Claims | None) -> None:
     """Sets g.current_user, or removes it. Nothing happens outside of a context."""
     context = _cv_app.get(None) if KNOWN else None
-    if type(context) is LazyAppContext and not context.made:
+    if type(context) is LazyAppContext and "g" not in context.__dict__:
         context.user = claims
     elif not flask.has_app_context():
         return

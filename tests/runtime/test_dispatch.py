@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,23 +69,92 @@ def service(
     return lambda handlers=None, **more: served(tmp_path, monkeypatch, handlers or {}, **more)
 
 
-def test_an_operation_that_looks_at_nothing_of_flask_makes_no_context(
-    service: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
+PARTS = ("request", "url_adapter", "flashes", "_session", "_after_request_functions", "g")
+
+
+@pytest.mark.parametrize(
+    ("look", "made"),
+    [
+        (lambda: None, set()),
+        (lambda: flask.current_app.name, set()),
+        (lambda: g.get("x"), {"g"}),
+        (lambda: request.headers.get("Accept"), {"request"}),
+        (lambda: url_for("pymacaron_ready"), {"request", "url_adapter"}),
+        (lambda: session.get("x"), {"request", "_session"}),
+        (flask.get_flashed_messages, {"request", "flashes", "_session"}),
+        (lambda: after_this_request(lambda r: r), {"_after_request_functions"}),
+    ],
+)
+def test_of_flasks_contexts_only_that_is_made_which_a_handler_looks_at(
+    service: Callable[..., Service], look: Callable[[], Any], made: set[str]
 ) -> None:
-    made = []
-    init = RequestContext.__init__
+    def handler() -> Any:
+        look()
+        inner, outer = flask.globals._cv_request.get(), flask.globals._cv_app.get()
+        return {"made": [name for name in PARTS if name in {*vars(inner), *vars(outer)}]}
 
-    def counted(self: RequestContext, *args: Any, **kwargs: Any) -> None:
-        made.append(self)
-        init(self, *args, **kwargs)
+    api = service({"look": handler})
+    answer = api.client.get("/look").get_json()
+    assert set(answer["made"]) == made
 
-    api = service()
-    monkeypatch.setattr(RequestContext, "__init__", counted)
-    assert api.client.get("/look").get_json() == {"road": "short"}
-    assert api.client.get("/look/anna").get_json() == {"road": "short", "name": "anna"}
-    assert made == []
-    api.client.get("/ping/")
-    assert len(made) == 1
+
+def streamed() -> Any:
+    def words() -> Iterator[str]:
+        yield request.path
+        yield g.word
+
+    g.word = " kept"
+    return Response(flask.stream_with_context(words()), headers={"X-Streamed": "yes"})
+
+
+def copied() -> Any:
+    found: list[Any] = []
+
+    @flask.copy_current_request_context
+    def later() -> None:
+        found.extend([request.path, request.view_args, session.get("x"), g.get("word", "none")])
+
+    g.word = "not copied"
+    thread = threading.Thread(target=later)
+    thread.start()
+    thread.join()
+    return {"found": found}
+
+
+def flashed() -> Any:
+    flask.flash("well done")
+    return {"messages": flask.get_flashed_messages(), "again": flask.get_flashed_messages()}
+
+
+def pushed_again() -> Any:
+    with flask.globals.request_ctx._get_current_object(), flask.current_app.app_context():  # type: ignore[attr-defined]
+        g.word = "inner"
+        inside = [request.path, g.word]
+    return {"inside": inside, "outside": g.get("word", "none")}
+
+
+def session_only_read() -> Any:
+    return {"there": "x" in session}
+
+
+@pytest.mark.parametrize("handler", [streamed, copied, flashed, pushed_again, session_only_read])
+def test_ways_into_flasks_contexts_lead_to_the_same_on_both_roads(
+    service: Callable[..., Service], fresh_config: PyMacaronConfig, handler: Callable[[], Any]
+) -> None:
+    answers = []
+    for fast in (True, False):
+        fresh_config.fast_path = fast
+        api = service({"look": handler})
+        api.app.secret_key = "fixed"
+        answer = api.client.get("/look")
+        headers = {
+            k: v for k, v in answer.headers.items() if k not in ("X-Request-ID", "Set-Cookie")
+        }
+        answers.append((answer.status_code, answer.get_data(as_text=True), headers))
+        assert not flask.has_app_context()
+        assert not flask.has_request_context()
+    assert answers[0] == answers[1]
+    assert answers[0][0] == 200
 
 
 def everything() -> Any:

@@ -15,7 +15,7 @@ from pymacaron import flask_contexts
 from pymacaron.config import get_config
 from pymacaron.dispatch.calls import DirectCall
 from pymacaron.dispatch.roads import SIGNALS, reasons
-from pymacaron.dispatch.router import Router, routers, sample_of
+from pymacaron.dispatch.router import Found, Router, routers, sample_of
 from pymacaron.edge import Edge, may_be_compressed
 from pymacaron.endpoint import Answer, Endpoint
 from pymacaron.headers import PlainHeaders
@@ -120,7 +120,7 @@ class Dispatch:
             path = environ.get("PATH_INFO", "")
             found = router.find(path if path.isascii() else _decoded(path))
             if found is not None and self._plain(environ):
-                return self._serve(*found, environ, start_response)
+                return self._serve(found, environ, start_response)
         assert self._long is not None  # noqa: S101 - install() was called
         return self._long(environ, start_response)
 
@@ -140,8 +140,7 @@ class Dispatch:
 
     def _serve(
         self,
-        endpoint: Endpoint,
-        values: dict[str, str],
+        matched: tuple[Found, dict[str, str]],
         environ: WSGIEnvironment,
         start_response: StartResponse,
     ) -> Iterable[bytes]:
@@ -149,51 +148,52 @@ class Dispatch:
         # From now on Flask refuses functions that would come too late.
         app._got_first_request = True
         info = begin(environ)
-        context = flask_contexts.enter(app, environ)
+        context = flask_contexts.enter(app, environ, matched)
         error: BaseException | None = None
         try:
-            result = endpoint(DirectCall(context, values))
-            if type(result) is Answer and not result.headers and not context.made:
+            found, values = matched
+            result = found.endpoint(DirectCall(context, values))
+            if type(result) is Answer and not (result.headers or context.matters):
                 status, content_type, body, _ = result
                 if not (info.fresh_token or may_be_compressed(body, environ)):
                     size = None if status in (204, 304) else len(body)
                     headers = self._headers.of(content_type, size, info)
                     start_response(STATUS_LINES.get(status) or f"{status} UNKNOWN", headers)
                     return [body]
-            response, error = _finished(app, result, context)
+            response, error = self._finished(result, context)
             return Edge(response)(environ, Start(info, start_response))
         except BaseException as failure:
             error = failure
             raise
         finally:
-            context.leave(error)
+            context.leave(error, heard=not self._decided)
             if not info.completed:
                 outside_operations(info, 500, 0)
             end(info)
+
+    def _finished(
+        self, result: Answer | WerkzeugResponse, context: LazyRequestContext
+    ) -> tuple[WSGIApplication, BaseException | None]:
+        """What Flask does with a view's result, and the exception that this has led to."""
+        app = self.app
+        try:
+            response: Any = result
+            if type(result) is Answer:
+                try:
+                    response = AnswerResponse(result)
+                except Exception as failure:  # noqa: BLE001 - as in Flask.full_dispatch_request
+                    response = app.handle_user_exception(failure)
+            if context.matters or not self._decided or not isinstance(response, Response):
+                response = app.finalize_request(response)
+        except Exception as failure:  # noqa: BLE001 - as in Flask.wsgi_app
+            return app.handle_exception(failure), failure
+        return response, None
 
 
 def _finds(made: dict[str, Router], endpoint: Endpoint) -> bool:
     router = made.get(endpoint.operation.method)
     found = router.find(sample_of(endpoint.path)) if router is not None else None
-    return found is not None and found[0] is endpoint
-
-
-def _finished(
-    app: Flask, result: Answer | WerkzeugResponse, context: LazyRequestContext
-) -> tuple[WSGIApplication, BaseException | None]:
-    """What Flask does with a view's result, and the exception that this has led to."""
-    try:
-        response: Any = result
-        if type(result) is Answer:
-            try:
-                response = AnswerResponse(result)
-            except Exception as failure:  # noqa: BLE001 - as in Flask.full_dispatch_request
-                response = app.handle_user_exception(failure)
-        if context.made or not isinstance(response, Response):
-            response = app.finalize_request(response)
-    except Exception as failure:  # noqa: BLE001 - as in Flask.wsgi_app
-        return app.handle_exception(failure), failure
-    return response, None
+    return found is not None and found[0].endpoint is endpoint
 
 
 def _decoded(path: str) -> str:

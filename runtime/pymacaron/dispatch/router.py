@@ -20,10 +20,17 @@ VARIABLE = re.compile(r"<[a-zA-Z_][a-zA-Z0-9_]*>")
 
 
 class Found(NamedTuple):
-    """An operation, and where in the path its values stand: (segment, name)."""
+    """An operation, where in the path its values stand, (segment, name), and Flask's rule with the
+    names it has for them."""
 
     endpoint: Endpoint
     places: tuple[tuple[int, str], ...]
+    rule: Rule
+    variables: tuple[str, ...]
+
+    def route(self, values: Mapping[str, str]) -> tuple[Rule, dict[str, str]]:
+        """What Flask knows of a request with these values."""
+        return self.rule, dict(zip(self.variables, values.values(), strict=False))
 
 
 @dataclass
@@ -38,7 +45,7 @@ class Node:
     other: bool = False
 
 
-FLASK = Found(None, ())  # type: ignore[arg-type]
+FLASK = Found(None, (), None, ())  # type: ignore[arg-type]
 
 
 class Router:
@@ -65,17 +72,18 @@ class Router:
         if "<" not in rule:
             self._static[rule] = node.end
 
-    def find(self, path: str) -> tuple[Endpoint, dict[str, str]] | None:
+    def find(self, path: str) -> tuple[Found, dict[str, str]] | None:
+        """The operation, and its path's values in their order there."""
         found = self._static.get(path)
         if found is not None:
-            return (found.endpoint, {}) if found is not FLASK else None
+            return (found, {}) if found is not FLASK else None
         parts = path.split("/")
         if parts[0]:
             return None
         found = _search(self._root, parts, 1)
         if found is None or found is FLASK:
             return None
-        return found.endpoint, {name: parts[place] for place, name in found.places}
+        return found, {name: parts[place] for place, name in found.places}
 
 
 def _search(node: Node, parts: list[str], place: int) -> Found | None:
@@ -121,5 +129,7 @@ def routers(
                 continue
             segments = rule.rule.split("/")
             places = [i for i, segment in enumerate(segments) if "<" in segment]
-            router.add(rule.rule, Found(endpoint, tuple(zip(places, names, strict=False))))
+            variables = tuple(segments[place][1:-1] for place in places)
+            named = tuple(zip(places, names, strict=False))
+            router.add(rule.rule, Found(endpoint, named, rule, variables))
     return made

@@ -151,6 +151,11 @@ def layered_builder(
 
 def engine_is_missing(recipe: Recipe) -> str | None:
     """Why images can't be built and run here with an engine; None if they can."""
+    from pymacaron_ci.images.docker_errors import no_socket
+
+    absent = no_socket(recipe.environ)
+    if absent:
+        return str(absent)
     from pymacaron_ci.images.docker_engine import DockerBuilder
 
     try:

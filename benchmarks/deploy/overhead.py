@@ -29,7 +29,8 @@ from pymacaron_ci.simulator import client, clouds
 from pymacaron_ci.simulator.beanstalk.server import BeanstalkServer
 from pymacaron_ci.simulator.beanstalk.state import Timings
 from pymacaron_ci.simulator.cloud_run.rollout import Timing
-from pymacaron_ci.simulator.daemon import Daemon, take_lock
+from pymacaron_ci.simulator.daemon import Daemon
+from pymacaron_ci.simulator.record import take_lock
 from pymacaron_ci.simulator.simulation import Simulation
 from tests.ci.targets.cloud_run_world import ThreadRunner
 

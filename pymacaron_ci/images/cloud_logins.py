@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pymacaron_ci.errors import BuildError
+from pymacaron_ci.google_token import AccessToken, Credentials
 from pymacaron_ci.images.logins import Login
 
 _GOOGLE = re.compile(r"([\w-]+-docker\.pkg\.dev|([\w-]+\.)?gcr\.io)")
@@ -18,21 +19,19 @@ def belongs_to_a_cloud(host: str) -> bool:
     return bool(_GOOGLE.fullmatch(host) or _ECR.fullmatch(host))
 
 
-def google(credentials: Any) -> Callable[[str], Login | None]:
+def google(credentials: Credentials) -> Callable[[str], Login | None]:
     """For Artifact Registry, with google-auth's credentials."""
+    token = AccessToken(credentials)
 
     def login(host: str) -> Login | None:
         if not _GOOGLE.fullmatch(host):
             return None
         from google.auth.exceptions import GoogleAuthError
-        from google.auth.transport.requests import Request
 
         try:
-            if not credentials.valid:
-                credentials.refresh(Request())
+            return Login(user="oauth2accesstoken", password=token.value())
         except GoogleAuthError as error:
             raise BuildError(f"Google gives no token for {host}: {error}") from error
-        return Login(user="oauth2accesstoken", password=credentials.token)
 
     return login
 

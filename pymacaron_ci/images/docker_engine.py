@@ -20,7 +20,7 @@ from requests.exceptions import RequestException
 from pymacaron_ci import context, dockerfile
 from pymacaron_ci.errors import BuildError
 from pymacaron_ci.images import logins, registry
-from pymacaron_ci.images.docker_errors import build_error, push_error
+from pymacaron_ci.images.docker_errors import build_error, no_engine, push_error
 from pymacaron_ci.images.recipe import (
     HOME,
     PORT,
@@ -241,16 +241,11 @@ def load(file: Path, environ: Mapping[str, str]) -> None:
 
 
 def _connect(environ: Mapping[str, str]) -> docker.DockerClient:
-    where = environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     try:
         client = docker.from_env(environment=dict(environ), timeout=_BUILD_TIMEOUT)
         client.ping()
     except (docker.errors.DockerException, RequestException) as error:
-        raise BuildError(
-            f"no Docker engine answers at {where}",
-            hint="start Docker or set DOCKER_HOST; `builder: layers` needs no engine",
-            details=[str(error)[:300]],
-        ) from error
+        raise no_engine(environ, str(error)) from error
     return client
 
 

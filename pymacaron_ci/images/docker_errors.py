@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from pymacaron_ci.errors import BuildError
 from pymacaron_ci.images import logins, registry
 from pymacaron_ci.model import Image
 
 _LAST_LINES = 25
+_SOCKET = "unix:///var/run/docker.sock"
+
+
+def no_socket(environ: Mapping[str, str]) -> BuildError | None:
+    """Where not even a socket is, Docker's library need not be loaded to know that."""
+    kind, _, path = (environ.get("DOCKER_HOST") or _SOCKET).partition("://")
+    if kind != "unix" or Path(path).exists():
+        return None
+    return no_engine(environ, f"there is no {path}")
+
+
+def no_engine(environ: Mapping[str, str], why: str) -> BuildError:
+    return BuildError(
+        f"no Docker engine answers at {environ.get('DOCKER_HOST') or _SOCKET}",
+        hint="start Docker or set DOCKER_HOST; `builder: layers` needs no engine",
+        details=[why[:300]],
+    )
 
 
 def build_error(text: str, lines: list[str]) -> BuildError:

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from pymacaron_ci.errors import Failure, OutOfTime
-from pymacaron_ci.simulator.daemon import RECORD, code, take_lock
 from pymacaron_ci.simulator.endpoints import Endpoints
 from pymacaron_ci.simulator.files import make_folder, read_json
+from pymacaron_ci.simulator.record import RECORD, code, take_lock
 from pymacaron_ci.waiting import Clock, Pending, Ready, SystemClock, wait_for
 
 # What of the caller's environment a simulator may see: what an installer and a Docker client need,

@@ -6,8 +6,6 @@ Its state folder tells who runs (`daemon.json`) and is held with a lock that die
 from __future__ import annotations
 
 import argparse
-import fcntl
-import hashlib
 import json
 import os
 import secrets
@@ -16,39 +14,16 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from pymacaron_ci.errors import BuildError, Failure
 from pymacaron_ci.simulator.clouds import CLOUDS
 from pymacaron_ci.simulator.faults import Fault
 from pymacaron_ci.simulator.files import make_folder, write_json
 from pymacaron_ci.simulator.instances import InstanceError
+from pymacaron_ci.simulator.record import RECORD, code, take_lock
 from pymacaron_ci.simulator.simulation import MakeRunner, Simulation
 from pymacaron_ci.simulator.web import Request, Response, Server, json_response
-
-RECORD = "daemon.json"
-LOCK = "daemon.lock"
-
-
-def take_lock(state: Path) -> IO[bytes] | None:
-    """The lock of a state folder; None when a living simulator holds it."""
-    file = (state / LOCK).open("ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        return None
-    return file
-
-
-def code() -> str:
-    """Names the code that runs: after an upgrade of the tool an old simulator is replaced."""
-    package = Path(__file__).parent
-    digest = hashlib.sha256()
-    for file in sorted(package.rglob("*.py")):
-        status = file.stat()
-        digest.update(f"{file.relative_to(package)} {status.st_mtime_ns} {status.st_size}".encode())
-    return digest.hexdigest()[:16]
 
 
 class Daemon:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any, Protocol
 
+from pymacaron_ci.google_token import Bearer, Credentials
 from pymacaron_ci.targets.calls import BUSY, TIMEOUT, CallFailed, repeated, retry_after
 from pymacaron_ci.waiting import Clock, Pending, Ready, SystemClock, wait_for
 
-SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 HELD = 20.0  # seconds that a server may take to answer a wait
 
 Body = dict[str, Any]
@@ -75,39 +76,25 @@ class Http(Protocol):
     ) -> Answer: ...
 
 
-def authorized(credentials: Any) -> Any:
-    """A requests.Session that carries the credentials' token and refreshes it.
+def authorized(credentials: Credentials) -> Any:
+    """A requests.Session that carries the credentials' token and renews it."""
+    import requests
 
-    google-auth asks iamcredentials for "allowed locations" in a background thread when it is handed
-    service account or federated credentials; a wrapper that only knows how to get a token has no
-    such stray calls.
-    """
-    from google.auth.transport.requests import AuthorizedSession
-    from google.oauth2.credentials import Credentials
-
-    def refresh(request: Any, scopes: Any) -> tuple[Any, Any]:  # noqa: ARG001  (called by name)
-        credentials.refresh(request)
-        return credentials.token, credentials.expiry
-
-    wrapped = Credentials(  # type: ignore[no-untyped-call]
-        token=None, refresh_handler=refresh, scopes=[SCOPE]
-    )
-    return AuthorizedSession(wrapped)  # type: ignore[no-untyped-call]
+    session = requests.Session()
+    session.auth = Bearer(credentials)
+    return session
 
 
 class FixedToken:
-    """Credentials with a token that never expires: what a simulator wants to see."""
+    """Credentials with a token that never ends: what a simulator wants to see."""
 
     def __init__(self, token: str, account: str = "deployer@simulated.invalid") -> None:
-        self.token = token
+        self.token: str | None = token
+        self.expiry: datetime | None = None
         self.service_account_email = account
-        self.expiry: object = None
 
-    def refresh(self, _request: object) -> None:
-        from datetime import datetime, timedelta, timezone
-
-        # google-auth compares naive UTC times
-        self.expiry = datetime.now(timezone.utc).replace(tzinfo=None) + timedelta(days=1)
+    def refresh(self, request: object) -> None:
+        """There is no other."""
 
 
 class GoogleSession:
@@ -129,7 +116,7 @@ class GoogleSession:
         self._progress = progress
 
     @classmethod
-    def over(cls, credentials: Any, **options: Any) -> GoogleSession:
+    def over(cls, credentials: Credentials, **options: Any) -> GoogleSession:
         """A session for google-auth's credentials."""
         account = getattr(credentials, "service_account_email", None)
         return cls(authorized(credentials), account=account, **options)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -121,11 +122,14 @@ def test_a_log_in_never_shows_its_password() -> None:
 
 
 class Credentials:
+    """What every kind of them has, our own federated ones too."""
+
     def __init__(self) -> None:
-        self.valid, self.token = False, ""
+        self.token: str | None = None
+        self.expiry: datetime | None = None
 
     def refresh(self, request: object) -> None:
-        self.valid, self.token = True, "ya29.token"
+        self.token = "ya29.token"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import requests
 
 from pymacaron_ci.errors import OutOfTime
+from pymacaron_ci.google_token import AccessToken
 from pymacaron_ci.targets.gcp import (
     ApiError,
     Endpoints,
@@ -239,7 +241,21 @@ def test_a_token_that_was_revoked_is_made_anew_once() -> None:
     with server(answer) as url:
         asked = GoogleSession.over(Renewed("first"), endpoints=Endpoints.all_at(url))
         assert asked.read("run", "v2/x") == {"name": "x"}
-    assert seen == ["Bearer token-0", "Bearer token-1"]
+    assert seen == ["Bearer first", "Bearer token-1"]
+
+
+def test_a_token_is_made_anew_before_it_ends_and_not_sooner() -> None:
+    made: list[str] = []
+
+    class Ending(FixedToken):
+        def refresh(self, request: object) -> None:
+            made.append(f"token-{len(made)}")
+            self.token = made[-1]
+            left = timedelta(minutes=3 if len(made) == 1 else 30)
+            self.expiry = datetime.now(timezone.utc).replace(tzinfo=None) + left  # as google-auth's
+
+    token = AccessToken(Ending(""))
+    assert [token.value() for _ in range(3)] == ["token-0", "token-1", "token-1"]
 
 
 def test_federated_credentials_make_no_call_but_those_for_a_token() -> None:
@@ -287,7 +303,7 @@ def test_a_log_in_that_fails_is_a_sentence() -> None:
             error = "invalid_grant: the account is disabled"
             raise RefreshError(error)  # type: ignore[no-untyped-call]
 
-    asked = GoogleSession.over(Broken("x"), endpoints=Endpoints.all_at("http://127.0.0.1:1"))
+    asked = GoogleSession.over(Broken(""), endpoints=Endpoints.all_at("http://127.0.0.1:1"))
     with pytest.raises(ApiError, match="no access token for Cloud Run: invalid_grant") as refusal:
         asked.read("run", "v2/x")
     assert "log-in" in str(refusal.value.problems[0].hint)

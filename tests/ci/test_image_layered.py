@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ from pymacaron_ci.errors import BuildError
 from pymacaron_ci.images import docker_engine, oci, registry
 from pymacaron_ci.images.layered import LayeredBuilder
 from pymacaron_ci.model import Image, Release, Secret
+from pymacaron_ci.simulator.registry import Registry
 from tests.ci.image_parts import (
     MINOR,
     SECRET,
@@ -417,47 +419,67 @@ def test_another_interpreters_markers_decide_not_this_ones(
 
 
 CHILD = """
-import os, sys, time
-os.umask(int(sys.argv[2], 8)); time.tzset()
+import os, sys
 from pathlib import Path
 import tests.ci.test_image_layered as t
 from tests.ci.image_parts import recipe
-folder, base, wheels, repository = (sys.argv[i] for i in (1, 3, 4, 5))
+folder, base, wheels, repository = sys.argv[1:]
 made, _ = t.build(recipe(Path(folder), base, Path(wheels)), repository)
-print(made.digest)
+print(os.geteuid(), made.digest)
 """
 
 
+def digest_elsewhere(
+    clone: Path, base: str, wheels: Path, repository: str, *launcher: str, **environ: str
+) -> str:
+    """What a process of its own makes of a clone, in a folder that anybody may write to."""
+    for folder in (clone.parent, clone.parent / "home"):
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o777)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "TMPDIR": str(clone.parent),
+        "HOME": str(clone.parent / "home"),
+        "PYTHONPATH": str(Path.cwd()),
+    }
+    command = [*launcher, sys.executable, "-c", CHILD, str(clone)]
+    done = subprocess.run(
+        [*command, base, str(wheels), repository],
+        env=environment | environ,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("umask", ["022", "077"])
 def test_the_same_commit_has_the_same_digest_on_another_machine(
-    service: Path, base: str, wheels: Path, repository: str, tmp_path: Path
+    built: First, base: str, wheels: Path, repository: str, tmp_path: Path, umask: str
 ) -> None:
     """Another umask, time zone, locale, hash seed, folder and repository: nothing is reused."""
-    digests = set()
-    (tmp_path / "uncommon").mkdir()
-    for number, (umask, zone) in enumerate([("022", "UTC"), ("077", "Asia/Tokyo")]):
-        clone = tmp_path / f"clone{number}" / ("deep" * number) / "hello"
-        script = f'umask {umask}; git clone -q "{service}" "{clone}"'
-        subprocess.run(["sh", "-c", script], check=True, env={"PATH": os.environ["PATH"]})
-        environment = {
-            "PATH": os.environ["PATH"],
-            "TZ": zone,
-            "LC_ALL": ("C", "C.UTF-8")[number],
-            "PYTHONHASHSEED": str(number + 1),
-            "TMPDIR": str(clone.parent),
-            "HOME": str(tmp_path / ("uncommon" * number)),
-            "PYTHONPATH": str(Path.cwd()),
-        }
-        where = f"{repository}-{number}/hello"
-        arguments = [str(clone), umask, base, str(wheels), where]
-        done = subprocess.run(
-            [sys.executable, "-c", CHILD, *arguments],
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        digests.add(done.stdout.strip())
-    assert len(digests) == 1
+    clone = tmp_path / "deep" / "hello"
+    script = f'umask {umask}; git clone -q "{built.service}" "{clone}"'
+    subprocess.run(["sh", "-c", script], check=True, env={"PATH": os.environ["PATH"]})
+    there = {"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": umask}
+    launcher = ("sh", "-c", f'umask {umask}; exec "$@"', "sh")
+    made = digest_elsewhere(clone, base, wheels, f"{repository}/first", *launcher, **there)
+    assert made == f"{os.geteuid()} {built.image.digest}"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_the_same_commit_has_the_same_digest_for_another_user(
+    built: First, base: str, repository: str
+) -> None:
+    nobody = "65534"
+    # It may read the interpreter, wherever root has put it, and nothing else that root may do.
+    command = ["setpriv", "--reuid", nobody, "--regid", nobody, "--clear-groups"]
+    command += ["--inh-caps", "-all,+dac_read_search", "--ambient-caps", "+dac_read_search"]
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are root's alone
+        clone = built.clone(Path(name))
+        wheels = shutil.copytree(built.wheels, Path(name) / "index")
+        made = digest_elsewhere(clone, base, wheels, f"{repository}/first", *command)
+    assert made == f"{nobody} {built.image.digest}"
 
 
 LARGE = """
@@ -554,14 +576,35 @@ def test_a_saved_image_is_one_that_docker_and_oci_tools_read(
         assert len(names) == len(set(names))
 
 
-@pytest.mark.real("skopeo")
-def test_skopeo_agrees_on_the_digest_and_that_it_is_a_valid_oci_image(
-    built: First, tmp_path: Path
+@pytest.mark.real("skopeo", "docker")
+def test_two_registries_skopeo_and_docker_agree_on_every_digest(
+    built: First, base: str, tmp_path: Path
 ) -> None:
-    name = f"docker://{built.image}"
-    command = ["skopeo", "copy", "--src-tls-verify=false", "--digestfile", str(tmp_path / "d")]
-    subprocess.run([*command, name, f"oci:{tmp_path / 'layout'}:x"], check=True)
-    assert (tmp_path / "d").read_text() == built.image.digest
+    """Debian's registry and the simulators' own have no line in common."""
+    server = Registry(tmp_path / "registry").serve()
+    try:
+        clone = built.clone(tmp_path)
+        repository = f"127.0.0.1:{server.port}/t/first"
+        other, _ = build(recipe(clone, base, built.wheels), repository)
+        assert other.digest == built.image.digest
+        blobs, engine = [], docker.from_env()
+        for made in (built.image, other):
+            layout = tmp_path / f"layout{len(blobs)}"
+            command = ["skopeo", "copy", "-q", "--src-tls-verify=false", "--preserve-digests"]
+            subprocess.run([*command, f"docker://{made}", f"oci:{layout}:x"], check=True)
+            files = sorted((layout / "blobs/sha256").iterdir())
+            assert [hashlib.sha256(f.read_bytes()).hexdigest() for f in files] == [
+                file.name for file in files
+            ]
+            blobs.append([f"sha256:{file.name}" for file in files])
+            pulled = engine.images.pull(made.repository, tag=str(made.digest))
+            assert pulled.id in blobs[-1]
+            assert f"{made.repository}@{made.digest}" in pulled.attrs["RepoDigests"]
+            engine.images.remove(str(made))
+        assert blobs[0] == blobs[1]
+        assert built.image.digest in blobs[0]
+    finally:
+        server.stop()
 
 
 @pytest.mark.real("docker")

@@ -587,7 +587,8 @@ def test_two_registries_skopeo_and_docker_agree_on_every_digest(
         repository = f"127.0.0.1:{server.port}/t/first"
         other, _ = build(recipe(clone, base, built.wheels), repository)
         assert other.digest == built.image.digest
-        blobs, engine = [], docker.from_env()
+        blobs: list[list[str]] = []
+        engine = docker.from_env()
         for made in (built.image, other):
             layout = tmp_path / f"layout{len(blobs)}"
             command = ["skopeo", "copy", "-q", "--src-tls-verify=false", "--preserve-digests"]

@@ -3,90 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
 import subprocess
-import sys
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-EXAMPLE = REPOSITORY / "examples" / "helloworld"
-SECRET = 'planted "secret" with = and $HOME, 0123456789abcdef'
-
-
-@dataclass
-class Service:
-    """A copy of the example with clouds of its own. `greet` changes what its code says."""
-
-    folder: Path
-
-    def tool(self, *arguments: str, expect: int | None = 0) -> str:
-        done = subprocess.run(
-            self.command(*arguments),
-            env=self.environment(),
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-        assert SECRET not in done.stdout
-        if expect is not None:
-            assert done.returncode == expect, done.stdout
-        return done.stdout
-
-    def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "pymacaron_ci", *arguments]
-
-    def environment(self) -> dict[str, str]:
-        kept = ("PATH", "HOME", "TMPDIR", "DOCKER_HOST", "PIP_CERT", "SSL_CERT_FILE")
-        return {
-            **{k: os.environ[k] for k in kept if k in os.environ},
-            "PYTHONPATH": str(REPOSITORY),
-            "HELLO_JWT_SECRET": SECRET,
-            **self.extra,
-        }
-
-    extra: dict[str, str]
-
-    def greet(self, text: str) -> None:
-        handlers = self.folder / "helloworld" / "api.py"
-        original = (EXAMPLE / "helloworld" / "api.py").read_text(encoding="utf-8")
-        handlers.write_text(original.replace("Hello {name}!", text), encoding="utf-8")
-
-    def release(self, number: int) -> None:
-        """A change that its tests don't see: another release."""
-        (self.folder / "helloworld" / "number.py").write_text(f"NUMBER = {number}\n")
-
-    def status(self) -> dict[str, Any]:
-        out = subprocess.run(
-            self.command("status", "--simulate", "--format", "json"),
-            env=self.environment(), cwd=self.folder, capture_output=True, text=True, timeout=60,
-            check=True,
-        )  # fmt: skip
-        found: dict[str, Any] = json.loads(out.stdout)
-        return found
-
-    def get(self, path: str) -> Any:
-        with urllib.request.urlopen(self.status()["url"] + path, timeout=10) as answer:
-            return json.load(answer)
-
-    def live_release(self) -> Any:
-        return self.get("/version")["release"]
-
-
-def make(folder: Path, **extra: str) -> Service:
-    ignored = shutil.ignore_patterns(".pymacaron", "__pycache__")
-    shutil.copytree(EXAMPLE, folder, ignore=ignored, dirs_exist_ok=True)
-    return Service(folder=folder, extra=extra)
+from tests.ci.example import Service, make
 
 
 @pytest.fixture(scope="module")

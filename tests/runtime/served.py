@@ -1,4 +1,5 @@
-"""A service under `pymacaron-serve`, by either server, for the time of a test."""
+"""A service in a process of its own, for the time of a test: as its container starts it, by either
+server, or under its development server."""
 
 from __future__ import annotations
 
@@ -7,12 +8,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from pymacaron.local_server import free_port
 
+BIN = Path(sys.executable).parent
 SERVERS = ("granian", "gunicorn")
 SECRET = "the-secret-of-the-server-tests-0123456"
 CONFIG = (
@@ -23,8 +25,11 @@ CONFIG = (
 class Running:
     """A server process and what it logged."""
 
-    def __init__(self, server: str, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-        self.server, self.process, self.port, self._log = server, process, port, log
+    server = SERVERS[0]
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+        self.process, self.port, self._log = process, port, log
+        self.url = f"http://127.0.0.1:{port}"
 
     @property
     def log(self) -> str:
@@ -45,7 +50,7 @@ class Running:
         return [int(pid) for pid in path.read_text().split()]
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
+def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, what
@@ -59,24 +64,55 @@ def serving(
     """`code` is server.py, `settings` come after those of CONFIG."""
     (folder / "server.py").write_text(code)
     (folder / "pym-config.yaml").write_text(f"{CONFIG}server: {server}\n{settings}")
-    port, log = free_port(), folder / "log"
+    own = {
+        "PYM_GUNICORN_WORKERS_COUNT": "2",
+        "PYM_DRAIN_SECONDS": "0.5",
+        "PYM_LOG_FORMAT": "json",
+        "PYM_RELEASE": "r-17",
+        "G_SECRET": SECRET,
+        **environ,
+    }
+    with container(folder, folder / "log", own) as running:
+        running.server = server
+        yield running
+
+
+@contextmanager
+def container(
+    folder: Path, log: Path, environ: Mapping[str, str] | None = None
+) -> Iterator[Running]:
+    """The service in a folder, started as its container would."""
+    port = free_port()
+    command = ["-m", "pymacaron.serve", "--bind", f"127.0.0.1:{port}"]
+    own = {"PYM_GUNICORN_WORKERS_COUNT": "1", **(environ or {})}
+    with _running(command, port, folder, log, own) as running:
+        yield running
+
+
+@contextmanager
+def development_server(
+    folder: Path, log: Path, environ: Mapping[str, str] | None = None
+) -> Iterator[Running]:
+    """The service in a folder, started by `python server.py`."""
+    port = free_port()
+    command = ["server.py", "--port", str(port)]
+    with _running(command, port, folder, log, environ or {}) as running:
+        yield running
+
+
+@contextmanager
+def _running(
+    command: Sequence[str], port: int, folder: Path, log: Path, environ: Mapping[str, str]
+) -> Iterator[Running]:
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pymacaron.serve", "--bind", f"127.0.0.1:{port}"],
+            [sys.executable, *command],
             cwd=folder,
-            env={
-                "PATH": os.environ["PATH"],
-                "PYM_GUNICORN_WORKERS_COUNT": "2",
-                "PYM_DRAIN_SECONDS": "0.5",
-                "PYM_LOG_FORMAT": "json",
-                "PYM_RELEASE": "r-17",
-                "G_SECRET": SECRET,
-                **environ,
-            },
+            env={"PATH": os.environ["PATH"], **environ},
             stdout=out,
             stderr=subprocess.STDOUT,
         )
-    running = Running(server, process, port, log)
+    running = Running(process, port, log)
     try:
 
         def up() -> bool:
@@ -86,7 +122,7 @@ def serving(
             except OSError:
                 return False
 
-        until(up, "the server did not start", 60)
+        until(up, "the server did not start")
         yield running
     finally:
         if process.poll() is None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import jwt
 import pytest
 
-from tests.runtime.running import development_server, serving
+from tests.runtime.served import Running, container, development_server
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "helloworld"
 SECRET = "pl4nted/s3cret+value=&\"'of<the>example{0}%s"
@@ -62,10 +62,11 @@ def test_a_planted_secret_shows_nowhere(
     monkeypatch.setenv("HELLO_JWT_SECRET", SECRET)
     log = tmp_path / "log"
     environ = {"HELLO_JWT_SECRET": SECRET}
-    server: AbstractContextManager[str] = (
-        development_server(EXAMPLE, log, environ) if debug else serving(EXAMPLE, log, environ)
+    server: AbstractContextManager[Running] = (
+        development_server(EXAMPLE, log, environ) if debug else container(EXAMPLE, log, environ)
     )
-    with server as url:
+    with server as running:
+        url = running.url
         with urllib.request.urlopen(f"{url}/doc/hello.json", timeout=30) as answer:
             operations = json.load(answer)["paths"]
         answers = [ask(url + path, method, body, "") for method, path, body in calls(operations)]

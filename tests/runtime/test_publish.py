@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.runtime.browser import chromium
-from tests.runtime.running import serving
+from tests.runtime.served import container
 from tests.runtime.serving import MODULE, Service, serve, swagger
 
 SPEC = swagger(
@@ -79,8 +79,8 @@ CALL = """(async () => {
 @pytest.mark.real("chromium")
 def test_the_page_lists_the_operations_and_calls_one_in_a_browser(tmp_path: Path) -> None:
     garden = Path(__file__).parent / "garden"
-    with serving(garden, tmp_path / "log") as url, chromium(tmp_path) as browser:
-        browser.open(f"{url}/doc/garden")
+    with container(garden, tmp_path / "log") as running, chromium(tmp_path) as browser:
+        browser.open(f"{running.url}/doc/garden")
         seen = browser.evaluate(CALL)
     assert {"/beds", "/plants/{name}", "/labels"} <= set(seen["paths"]), seen
     assert seen["status"].strip() == "200"

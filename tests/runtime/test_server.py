@@ -28,7 +28,7 @@ from pymacaron.config import get_config
 from pymacaron.monitor import backends
 from pymacaron.pool import use_pool
 from pymacaron.server import get_port
-from tests.runtime.running import development_server, serving
+from tests.runtime.served import container, development_server
 from tests.runtime.serving import MODULE, Service, openapi, serve, swagger
 
 OK = {"200": {"description": "x", "schema": {"$ref": "#/definitions/Ok"}}}
@@ -517,7 +517,8 @@ def test_the_development_server_tells_mistakes_without_a_traceback(
 
 def test_the_development_server_offers_no_console_to_run_code_in(tmp_path: Path) -> None:
     garden = Path(__file__).parent / "garden"
-    with development_server(garden, tmp_path / "log") as url:
+    with development_server(garden, tmp_path / "log") as running:
+        url = running.url
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(f"{url}/console", timeout=10)
         assert refused.value.code == 404
@@ -526,7 +527,8 @@ def test_the_development_server_offers_no_console_to_run_code_in(tmp_path: Path)
 
 def test_a_service_answers_under_its_server(tmp_path: Path) -> None:
     garden = Path(__file__).parent / "garden"
-    with serving(garden, tmp_path / "log", {"PYM_RELEASE": "r-7"}) as url:
+    with container(garden, tmp_path / "log", {"PYM_RELEASE": "r-7"}) as running:
+        url = running.url
         with urllib.request.urlopen(f"{url}/version", timeout=10) as answer:
             version = json.load(answer)
         assert (version["name"], version["release"]) == ("garden", "r-7")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.running import BIN, serving
+from tests.runtime.served import BIN, container
 
 ROOT = Path(__file__).parents[2]
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
@@ -25,7 +25,8 @@ SECRET = "a-secret-of-the-tests-that-is-long-enough"
 def test_a_served_api_keeps_to_its_file_whatever_is_sent(
     tmp_path: Path, folder: Path, api: str, options: list[str]
 ) -> None:
-    with serving(folder, tmp_path / "log", {"HELLO_JWT_SECRET": SECRET}) as url:
+    with container(folder, tmp_path / "log", {"HELLO_JWT_SECRET": SECRET}) as running:
+        url = running.url
         command = [
             str(BIN / "schemathesis"), "run", f"{url}/doc/{api}.json", "--url", url,
             "--checks", "all", "--max-examples", "8", "--generation-deterministic", "--no-color",

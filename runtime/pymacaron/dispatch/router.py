@@ -87,23 +87,26 @@ class Router:
 
 
 def _search(node: Node, parts: list[str], place: int) -> Found | None:
-    if place == len(parts):
-        if node.end is not None:
-            return node.end
-        slash = node.static.get("")
-        # Flask redirects to the path with a slash.
-        return FLASK if slash is not None and slash.end is not None else None
-    part = parts[place]
-    child = node.static.get(part)
-    if child is not None:
-        found = _search(child, parts, place + 1)
-        if found is not None:
-            return found
-    if node.other:
-        return FLASK
-    if node.dynamic is not None and part:
-        return _search(node.dynamic, parts, place + 1)
-    return None
+    for part in parts[place:]:
+        place += 1
+        child = node.static.get(part)
+        if child is not None:
+            if node.dynamic is None and not node.other:
+                node = child
+                continue
+            found = _search(child, parts, place)
+            if found is not None:
+                return found
+        if node.other:
+            return FLASK
+        if node.dynamic is None or not part:
+            return None
+        node = node.dynamic
+    if node.end is not None:
+        return node.end
+    slash = node.static.get("")
+    # Flask redirects to the path with a slash.
+    return FLASK if slash is not None and slash.end is not None else None
 
 
 def sample_of(path: str) -> str:

@@ -38,6 +38,11 @@ def decode(text: str) -> str:
         raise Undecodable from error
 
 
+def _is_plain(text: str) -> bool:
+    """Whether decoding it changes nothing."""
+    return "%" not in text and "+" not in text and text.isascii()
+
+
 def _latin(text: str) -> str:
     """WSGI hands on bytes as Latin-1."""
     try:
@@ -56,11 +61,15 @@ def query_of(environ: dict[str, Any]) -> dict[str, list[str]]:
         if not pair:
             continue
         name, _, value = pair.partition("=")
-        try:
-            key = decode(name)
-        except Undecodable:
-            continue
-        found.setdefault(key, []).append(value)
+        if not _is_plain(name):
+            try:
+                name = decode(name)
+            except Undecodable:
+                continue
+        if name in found:
+            found[name].append(value)
+        else:
+            found[name] = [value]
     return found
 
 
@@ -157,9 +166,13 @@ class Reader:
         self.encoded = parameter.where == "query"
         self._scalar = scalar(parameter.schema)
         self._build = self._builder(parameter.schema)
+        self._data = self._getter()
+        self._absent: Any = MISSING
 
     def prepare(self) -> None:
         self.codec.prepare()
+        if isinstance(self.default, str | int | float | None):
+            self._absent = self._defaulted()
 
     def read(self, source: Any, problems: Problems) -> Any:
         """The argument's value: validated, the default, or None. `source`: a mapping of names to
@@ -178,7 +191,8 @@ class Reader:
             if self.parameter.required:
                 problems.found.append(f"{self.where} /{self.name}: is required")
                 return None
-            return None if self.default is ABSENT else self._defaulted()
+            absent = self._absent
+            return self._defaulted() if absent is MISSING else absent
         try:
             return self.codec.read_data(data)
         except Invalid as error:
@@ -188,23 +202,68 @@ class Reader:
             return None
 
     def _defaulted(self) -> Any:
+        if self.default is ABSENT:
+            return None
         try:
             return self.codec.read_data(self.default)
         except Invalid:
             return self.default
 
-    def _data(self, source: Any) -> Any:
+    def _getter(self) -> Callable[[Any], Any]:
+        """Source → JSON data, MISSING or EMPTY."""
+        name, build, parameter = self.name, self._build, self.parameter
+        bare = parameter.media_type is None and parameter.style in ("simple", "form")
+        if self.kind == "scalar" and bare and not parameter.allow_empty:
+            if self.where == "path":
+                return self._plain_in_path()
+            if self.where == "query":
+                return self._plain_in_query()
         if self.where in ("path", "header"):
-            text = source.get(self.name if self.where == "path" else self.header)
-            return MISSING if text is None else self._build([text], source)
-        values = source.get(self.name)
-        if values is None:
-            if self.kind == "object":
-                return self._build([], source)
-            return MISSING
-        if self.parameter.allow_empty and values[0] == "" and self.kind == "scalar":
-            return "" if "string" in scalar_types(self.parameter.schema) else EMPTY
-        return self._build(values, source)
+            key = name if self.where == "path" else self.header
+
+            def one(source: Any) -> Any:
+                text = source.get(key)
+                return MISSING if text is None else build([text], source)
+
+            return one
+        missing = build if self.kind == "object" else lambda *_: MISSING
+        if self.kind == "scalar" and parameter.allow_empty:
+            empty = "" if "string" in scalar_types(parameter.schema) else EMPTY
+
+            def perhaps_empty(source: Any) -> Any:
+                values = source.get(name)
+                if values is None:
+                    return MISSING
+                return empty if values[0] == "" else build(values, source)
+
+            return perhaps_empty
+
+        def some(source: Any) -> Any:
+            values = source.get(name)
+            return missing([], source) if values is None else build(values, source)
+
+        return some
+
+    def _plain_in_path(self) -> Callable[[Any], Any]:
+        name, convert = self.name, self._scalar
+
+        def data(source: Any) -> Any:
+            text = source.get(name)
+            return MISSING if text is None else convert(text)
+
+        return data
+
+    def _plain_in_query(self) -> Callable[[Any], Any]:
+        name, convert = self.name, self._scalar
+
+        def data(source: Any) -> Any:
+            values = source.get(name)
+            if values is None:
+                return MISSING
+            text = values[0]
+            return convert(text if _is_plain(text) else decode(text))
+
+        return data
 
     def _text(self, text: str) -> str:
         if self.encoded:

@@ -7,7 +7,6 @@ import re
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import Any
 
 ACCEPTED_ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
@@ -15,22 +14,24 @@ ID_BYTES = 16
 MADE_AT_ONCE = 256
 
 
-@dataclass(slots=True)
 class RequestInfo:
     """One request on its way through the server. Filled as it goes; never outlives the answer."""
 
-    environ: dict[str, Any]
-    id: str
-    started: float = field(default_factory=time.perf_counter)
-    started_at: float = field(default_factory=time.time)
-    route: str = ""
-    user: str = ""
+    # What most requests leave as it is stands here, and costs them nothing.
+    route = ""
+    user = ""
     fresh_token: str | None = None
-    completed: bool = False
-    reported: bool = False
-    trace_id: str = ""
+    completed = False
+    reported = False
+    trace_id = ""
     span: Any = None
     token: Any = None
+
+    def __init__(self, environ: dict[str, Any], id: str) -> None:
+        self.environ = environ
+        self.id = id
+        self.started = time.perf_counter()
+        self.started_at = time.time()
 
     @property
     def method(self) -> str:

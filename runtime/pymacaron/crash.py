@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
-from pymacaron import monitor, services
+from pymacaron import monitor, request_log, services
 from pymacaron.config import get_config
 from pymacaron.context import current
 from pymacaron.error_handlers import own_answer
@@ -81,7 +81,18 @@ class ErrorHandling:
         number of bytes of the answer's body. Never raises.
         """
         try:
-            self._completed(operation_id, path, method, started, status, size)
+            seconds = time.perf_counter() - started
+            info = current.get()
+            if info is not None:
+                info.completed = True
+                info.route = path
+            request_log.write(method, path, status, seconds, size, info)
+            monitor.observe(method, path, status, seconds)
+            if status >= 500 and info is not None and not info.reported:
+                self._report_returned(operation_id, status)
+            limit = get_config().get("report_call_exceeding_ms")
+            if limit and seconds * 1000 > float(limit):
+                self._report_slow(operation_id, float(limit), seconds, status)
         except Exception:  # noqa: BLE001  (the answer is ready; nothing here may spoil it)
             quietly(logging.ERROR, "could not complete the record of a call", exc_info=True)
 
@@ -223,22 +234,6 @@ class ErrorHandling:
         }
         self._reported()
         reports.send(title, data, exception)
-
-    def _completed(
-        self, operation_id: str, path: str, method: str, started: float, status: int, size: int
-    ) -> None:
-        seconds = time.perf_counter() - started
-        info = current.get()
-        if info is not None:
-            info.completed = True
-            info.route = path
-        services.log_request(method, path, status, seconds, size, info)
-        monitor.observe(method, path, status, seconds)
-        if status >= 500 and info is not None and not info.reported:
-            self._report_returned(operation_id, status)
-        limit = get_config().get("report_call_exceeding_ms")
-        if limit and seconds * 1000 > float(limit):
-            self._report_slow(operation_id, float(limit), seconds, status)
 
     def _report_slow(self, operation_id: str, limit: float, seconds: float, status: int) -> None:
         end = time.time()

@@ -7,34 +7,37 @@ import logging
 import time
 from functools import lru_cache
 
+from pymacaron.config import get_config
 from pymacaron.context import RequestInfo
 from pymacaron.log import SEVERITY, JsonFormatter, SafeHandler, origin_of, printable, quoted
 from pymacaron.redaction import redactor
 
 log = logging.getLogger("pymacaron.request")
 
+# Asked every few seconds by load balancers: not worth a line each.
+PROBES = ("/ping", "/ready", "/metrics")
 LOGGER = '"pymacaron.request"'
 # Longer paths come from outside, and would fill the memory.
 REMEMBERED_LENGTH = 100
 
 
 def write(
-    level: int,
-    method: str,
-    route: str,
-    path: str,
-    status: int,
-    seconds: float,
-    size: int,
-    info: RequestInfo | None,
+    method: str, route: str, status: int, seconds: float, size: int, info: RequestInfo | None
 ) -> None:
+    """One line per request; none for a probe that went well, unless `log_probes: true`."""
+    level = logging.ERROR if status >= 500 else logging.INFO
+    if not log.isEnabledFor(level):
+        return
+    if route in PROBES and status < 400 and not get_config().get("log_probes"):
+        return
+    path = info.path if info is not None else route
     handler = _only_ours(level)
     if handler is None:
         _record(level, method, route, printable(path), status, seconds * 1000, size)
         return
     handler.write_made(
         (
-            *(_line, handler.formatter, time.time(), SEVERITY[level], method, route, path),
+            *(_line, handler.formatter, time.time(), level, method, route, path),
             *(status, seconds, size, *origin_of(info)),
         ),
         at_once=level >= logging.WARNING,
@@ -44,7 +47,7 @@ def write(
 def _line(
     formatter: JsonFormatter,
     created: float,
-    severity: str,
+    level: int,
     method: str,
     route: str,
     path: str,
@@ -57,7 +60,7 @@ def _line(
     text, fields = words(method, route, path, redactor.version)
     ms = f"{seconds * 1000:.2f}"
     message = f'"{text} {status} {ms} ms {size} B"'
-    start = formatter.line(created, severity, message, LOGGER, *origin)
+    start = formatter.line(created, SEVERITY[level], message, LOGGER, *origin)
     return f'{start}, {fields}, "status": {status}, "ms": {ms}, "bytes": {size}}}'
 
 
@@ -77,13 +80,14 @@ def _only_ours(level: int) -> SafeHandler | None:
     if log.filters or logging.getLogRecordFactory() is not logging.LogRecord:
         return None
     logger = log
-    while logger.parent is not None:
+    while (parent := logger.parent) is not None:
         if logger.handlers or not logger.propagate:
             return None
-        logger = logger.parent
-    if len(logger.handlers) != 1:
+        logger = parent
+    handlers = logger.handlers
+    if len(handlers) != 1:
         return None
-    handler = logger.handlers[0]
+    handler = handlers[0]
     if type(handler) is not SafeHandler or type(handler.formatter) is not JsonFormatter:
         return None
     return handler if handler.level <= level and not handler.filters else None

@@ -24,14 +24,11 @@ if TYPE_CHECKING:
 
     from pymacaron.crash import ErrorHandling
 
-log = logging.getLogger("pymacaron.request")
 auth_log = logging.getLogger("pymacaron.auth")
 
 INSTALLED = "pymacaron_services"
 OLD_JWT_SETTINGS = ("jwt_secret", "jwt_issuer", "jwt_audience")
 NEW_JWT_SETTINGS = ("jwt_algorithms", "jwt_public_key", "jwt_jwks_url")
-# Asked every few seconds by load balancers: not worth a line each.
-PROBES = ("/ping", "/ready", "/metrics")
 
 
 def install(app: Flask, handling: ErrorHandling, needs_tokens: bool = False) -> None:
@@ -133,23 +130,10 @@ def outside_operations(info: RequestInfo, status: int, size: int) -> None:
     """The line of a request that no operation completed: a 404, a route made with Flask itself."""
     try:
         seconds = time.perf_counter() - info.started
-        log_request(info.method, info.path, status, seconds, size, info)
+        request_log.write(info.method, info.path, status, seconds, size, info)
         monitor.observe(info.method, "(other)", status, seconds)
     except Exception:  # noqa: BLE001, S110  (the answer is ready; nothing here may spoil it)
         pass
-
-
-def log_request(
-    method: str, route: str, status: int, seconds: float, size: int, info: RequestInfo | None
-) -> None:
-    """One line per request; none for a probe that went well, unless `log_probes: true`."""
-    level = logging.ERROR if status >= 500 else logging.INFO
-    if not log.isEnabledFor(level):
-        return
-    if route in PROBES and status < 400 and not get_config().get("log_probes"):
-        return
-    path = info.path if info else route
-    request_log.write(level, method, route, path, status, seconds, size, info)
 
 
 def _ready() -> Response:

@@ -74,7 +74,8 @@ def restored(app: Flask, origin: Mapping[str, Any] | None) -> Iterator[None]:
         "wsgi.run_once": False,
     }
     user = wire.read(origin["user"])
-    info = RequestInfo(environ=environ, id=origin["id"], user=str(user.get("sub", "")))
+    info = RequestInfo(environ=environ, id=origin["id"])
+    info.user = str(user.get("sub", ""))
     told = current.set(info)
     try:
         with app.request_context(environ):

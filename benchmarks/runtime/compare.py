@@ -30,6 +30,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 ENVIRONMENT = ROOT / "build" / "rivals"
 CONNECTIONS = (1, 16, 64)
+SEVERAL = 3
 QUICK = (HAND, FASTAPI, OURS, FLOOR)
 
 
@@ -183,20 +184,27 @@ def footprint(
     options: argparse.Namespace, chosen: Sequence[Server], python: Path, asked: Sequence[Case],
     folder: Path,
 ) -> str:  # fmt: skip
-    """The time from the command to the first answer; memory after some load."""
-    lines = ["### Start-up and memory, one worker", "", *_header(("first answer", "memory"))]
+    """The time from the command to the first answer; memory after some load, with one worker and
+    for each further one."""
+    names = ("first answer", "memory, one worker", "each further worker")
+    lines = ["### Start-up and memory", "", *_header(names)]
+    several = {server.name: server for server in chosen_servers(options, SEVERAL)}
     for server in chosen:
-        starts, memory = [], 0.0
-        for _ in range(options.rounds):
-            with running([server], python, options.core, folder) as found:
-                one = found[server.name]
-                starts.append(one.startup)
+        starts, memory = [], {}
+        for count, one in ((1, server), (SEVERAL, several[server.name])):
+            with running([one], python, options.core, folder) as found:
                 for case in asked:
                     load(
-                        one, case, connections=16, seconds=1, core=options.load_core, folder=folder
-                    )
-                memory = one.memory()
-        lines.append(f"| {server.name} | {statistics.median(starts):.2f} s | {memory:.0f} MiB |")
+                        found[server.name], case, connections=16, seconds=1,
+                        core=options.load_core, folder=folder,
+                    )  # fmt: skip
+                memory[count] = found[server.name].memory()
+        for _ in range(options.rounds):
+            with running([server], python, options.core, folder) as found:
+                starts.append(found[server.name].startup)
+        further = (memory[SEVERAL] - memory[1]) / (SEVERAL - 1)
+        start = statistics.median(starts)
+        lines.append(f"| {server.name} | {start:.2f} s | {memory[1]:.0f} MiB | {further:.0f} MiB |")
     return "\n".join([*lines, ""])
 
 
@@ -227,10 +235,11 @@ def parse() -> argparse.Namespace:
     return options
 
 
-def chosen_servers(options: argparse.Namespace) -> list[Server]:
+def chosen_servers(options: argparse.Namespace, workers: int = 1) -> list[Server]:
+    found = servers(workers)
     if options.servers:
-        return [s for s in servers() if any(word in s.name for word in options.servers)]
-    return [s for s in servers() if not options.quick or s.name in QUICK]
+        return [s for s in found if any(word in s.name for word in options.servers)]
+    return [s for s in found if not options.quick or s.name in QUICK]
 
 
 def main() -> None:

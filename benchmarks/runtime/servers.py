@@ -24,8 +24,7 @@ FLOOR, GUNICORN_FLOOR = "floor: constant bytes, granian", "floor: constant bytes
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """A command, in a folder; {port} is filled in. One worker process; nothing is logged, except by
-    ours."""
+    """A command, in a folder; {port} is filled in. Nothing is logged, except by ours."""
 
     name: str
     command: Sequence[str]
@@ -33,13 +32,24 @@ class Server:
     environ: Mapping[str, str] = field(default_factory=dict)
 
 
-def servers() -> list[Server]:
-    gunicorn = ("-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "1", "--log-level")
-    uvicorn = ("-m", "uvicorn", "--port", "{port}", "--log-level", "error", "--no-access-log")
+def servers(workers: int = 1) -> list[Server]:
+    """All of them, with so many worker processes each."""
+    count = ("--workers", str(workers))
+    gunicorn = ("-m", "gunicorn", "--bind", "127.0.0.1:{port}", *count, "--log-level")
+    uvicorn = (
+        "-m",
+        "uvicorn",
+        "--port",
+        "{port}",
+        *count,
+        "--log-level",
+        "error",
+        "--no-access-log",
+    )
     fast = ("--loop", "uvloop", "--http", "httptools")
     ours = ("-m", "pymacaron.serve", "--bind", "127.0.0.1:{port}")
     threads = ("--worker-class", "gthread", "--threads", "4", "--keep-alive", "60")
-    alone = {"PYM_GUNICORN_WORKERS_COUNT": "1", "PYM_LOG_FORMAT": "json"}
+    own = {"PYM_GUNICORN_WORKERS_COUNT": str(workers), "PYM_LOG_FORMAT": "json"}
     service = HERE / "service"
     return [
         Server(name=HAND, command=(*gunicorn, "error", "by_hand:app")),
@@ -50,18 +60,18 @@ def servers() -> list[Server]:
         Server(name="connexion, uvicorn", command=(*uvicorn, *fast, "by_connexion:app")),
         Server(name=FASTAPI, command=(*uvicorn, *fast, "by_fastapi:app")),
         Server(name="Litestar, uvicorn", command=(*uvicorn, *fast, "by_litestar:app")),
-        Server(name=OURS, command=ours, folder=service, environ=alone),
-        Server(name=TOUCHED, command=ours, folder=service, environ={**alone, "BENCH_TOUCH": "1"}),
+        Server(name=OURS, command=ours, folder=service, environ=own),
+        Server(name=TOUCHED, command=ours, folder=service, environ={**own, "BENCH_TOUCH": "1"}),
         Server(
             name=f"{OURS} on gunicorn",
             command=(*gunicorn[:-1], "--config", "python:pymacaron.gunicorn", "server:app"),
             folder=service,
-            environ=alone,
+            environ=own,
         ),
         Server(
             name=FLOOR,
             command=(*ours, "floor:app"),
-            environ={**alone, "PYTHONPATH": str(HERE / "rivals")},
+            environ={**own, "PYTHONPATH": str(HERE / "rivals")},
             folder=service,
         ),
         Server(name=GUNICORN_FLOOR, command=(*gunicorn, "error", "floor:app")),

@@ -25,25 +25,25 @@ from pymacaron_ci.targets import Target
 
 
 class DryTarget:
-    """Reads the real target (`plan`, `live`) and makes nothing."""
+    """Reads the real target (`plan`, `live`) and makes nothing. `url`: the live one, if known."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._url = "its URL is known once it is deployed"
+        self.url: str | None = None
 
     def plan(self, release: Release) -> Plan:
         plan = self._target.plan(release)
-        self._url = plan.url or self._url
+        self.url = plan.url
         return plan
 
     def live(self) -> Live:
         return self._target.live()
 
     def apply(self, step: Step, release: Release) -> Change:
-        return Change(step=step, note="not done: dry run")
+        return Change(step=step)
 
     def verify(self, phase: Phase, changes: Sequence[Change]) -> Verdict:
-        return Verdict(ok=True, url=self._url)
+        return Verdict(ok=True, url="known once it is deployed")
 
     def rollback(self, change: Change) -> None:
         """Nothing was done, so nothing is undone."""

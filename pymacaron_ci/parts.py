@@ -131,10 +131,11 @@ def dry_run(inputs: Inputs) -> Report:
             why=str(error),
             progress=inputs.reporter.progress,
         )
-    return pipeline.run(
+    target = dry.DryTarget(world.target)
+    report = pipeline.run(
         Job(
             release=_release(prepared, world),
-            target=dry.DryTarget(world.target),
+            target=target,
             builder=dry.DryBuilder(world.builder, inputs.reporter.progress),
             checks=dry.DryChecks(),
             reporter=dry.PlanOnly(inputs.reporter),
@@ -142,6 +143,8 @@ def dry_run(inputs: Inputs) -> Report:
             success="planned",
         )
     )
+    # Nothing was deployed that could answer anywhere else.
+    return replace(report, url=target.url, staging_url=None)
 
 
 def build(inputs: Inputs) -> Report:

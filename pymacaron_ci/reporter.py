@@ -12,6 +12,7 @@ from typing import IO, Any, Protocol
 
 import click
 
+from pymacaron_ci.errors import ConfigError, SecretsError
 from pymacaron_ci.model import Plan, Problem, Release, Report, Secret
 from pymacaron_ci.problems import render_json, render_text
 
@@ -210,6 +211,8 @@ def headline(report: Report) -> str:
             if report.previous
             else "nothing was live before, nothing is live now"
         )
+    elif report.exit_code in (ConfigError.exit_code, SecretsError.exit_code):
+        parts.append("nothing was built or changed")
     return ": ".join([parts[0], ", ".join(parts[1:])] if parts[1:] else parts)
 
 

@@ -313,6 +313,7 @@ def test_a_dry_run_is_the_same_pipeline_and_touches_nothing() -> None:
     assert real.calls == ["plan"]
     assert builder.calls == ["foresee"]
     assert (report.status, report.exit_code, report.changed) == ("planned", 0, False)
+    assert report.notes == ()
     assert report.release
     assert report.release.image.digest == "sha256:" + "1" * 64
 

@@ -83,6 +83,7 @@ def test_a_plan_without_phases_says_that_there_is_nothing_to_do() -> None:
             "failed and undone: nothing was live before, nothing is live now",
         ),
         (Report(status="failed", release=RELEASE), "failed"),
+        (Report(status="failed", exit_code=3), "failed: nothing was built or changed"),
     ],
 )
 def test_the_last_line_says_what_is_true_now(report: Report, expected: str) -> None:

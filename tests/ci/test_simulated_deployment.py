@@ -35,12 +35,14 @@ def test_the_same_release_again_has_nothing_to_do(deployed: Service) -> None:
 
 
 def test_a_dry_run_changes_nothing_and_names_secrets_only(deployed: Service) -> None:
-    before = deployed.status()["release"]
+    status = deployed.status()
+    before = status["release"]
     deployed.release(7)
     data = json.loads(
         "{" + deployed.tool("dry-run", "--simulate", "--format", "json").partition("\n{")[2]
     )
     assert data["status"] == "planned"
+    assert (data["url"], data["staging_url"], data["notes"]) == (status["url"], None, [])
     assert data["plan"]["secrets"] == ["HELLO_JWT_SECRET"]
     assert data["plan"]["phases"][0]["name"] == "staging"
     assert deployed.status()["release"] == before

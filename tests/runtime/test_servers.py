@@ -7,6 +7,8 @@ import http.client
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -202,6 +204,23 @@ def test_a_service_that_can_not_start_says_so_and_ends(
 ) -> None:
     with pytest.raises(AssertionError, match=told), serving(server, tmp_path, code):
         pass
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("server:app", "there is no server.py in "),
+        ("json:application", "json holds no application"),
+    ],
+)
+def test_nothing_to_serve_is_told_without_a_traceback(
+    tmp_path: Path, target: str, told: str
+) -> None:
+    command = [sys.executable, "-m", "pymacaron.serve", target, "--bind", "127.0.0.1:0"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert told in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_a_setting_that_names_no_server_stops_the_start(tmp_path: Path) -> None:

@@ -42,6 +42,12 @@ def test_without_celery_the_import_says_what_to_install(tmp_path: Path) -> None:
     )
 
 
+def test_without_celery_pymasync_says_what_to_install(tmp_path: Path) -> None:
+    code = "from pymacaron.pymasync import main\nmain()\n"
+    done = run(tmp_path, "name: x\n", code)
+    assert done.stderr == "pymasync needs celery: pip install 'pymacaron[async]'\n"
+
+
 def test_without_celery_tasks_run_in_place_where_the_settings_say_so(tmp_path: Path) -> None:
     done = run(tmp_path, "name: x\nasync_fallback: inline\n", CALL)
     assert done.stdout == "42\n", done.stderr

@@ -49,6 +49,7 @@ def main(target: str, bind: str | None) -> None:
     try:
         settings = get_config()
         server = chosen(settings)
+        check_target(target)
         workers = get_gunicorn_worker_count()
         threads = get_gunicorn_thread_count(workers)
     except (ConfigError, ValueError) as error:
@@ -60,6 +61,16 @@ def main(target: str, bind: str | None) -> None:
     logging.getLogger("_granian").setLevel(logging.WARNING)
     os.environ["SERVER_SOFTWARE"] = NAME  # letsgo() looks for it
     sys.exit(_serve(settings, target, address, workers, threads))
+
+
+def check_target(target: str) -> None:
+    """Raises ConfigError where there is nothing to serve; imports nothing."""
+    package = target.partition(":")[0].partition(".")[0]
+    if not package or importlib.util.find_spec(package) is None:
+        raise ConfigError(
+            f"there is no {package}.py in {Path.cwd()}: start it in the service's folder,"
+            " or name what to serve: module:variable"
+        )
 
 
 def chosen(settings: PyMacaronConfig) -> str:

@@ -60,9 +60,11 @@ class Settings:
 
 
 def load(target: str) -> WSGIApplication:
-    """The application named `module:attribute`."""
+    """The application named `module:attribute`. Raises ConfigError where there is none."""
     module, _, name = target.partition(":")
-    app: WSGIApplication = getattr(importlib.import_module(module), name or "app")
+    app: WSGIApplication | None = getattr(importlib.import_module(module), name or "app", None)
+    if app is None:
+        raise ConfigError(f"{module} holds no {name or 'app'}: name what to serve: module:variable")
     return app
 
 

@@ -115,6 +115,8 @@ class Dispatch:
         if not self._decided:
             self._decided = True
             self.decide()
+            # From now on Flask refuses functions that would come too late.
+            self.app._got_first_request = True
         router = self._routers.get(environ["REQUEST_METHOD"])
         if router is not None:
             path = environ.get("PATH_INFO", "")
@@ -145,8 +147,6 @@ class Dispatch:
         start_response: StartResponse,
     ) -> Iterable[bytes]:
         app = self.app
-        # From now on Flask refuses functions that would come too late.
-        app._got_first_request = True
         info = begin(environ)
         context = flask_contexts.enter(app, environ, matched)
         error: BaseException | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
@@ -53,6 +54,7 @@ class BodyReader:
             id(m): FormReader(m) for _, m, _ in self.media if m.type in (URLENCODED, MULTIPART)
         }
         self.empty = self._empty(workshop)
+        self._chosen = lru_cache(maxsize=64)(self._by_header)
 
     def prepare(self) -> None:
         for _, _, codec in self.media:
@@ -95,8 +97,13 @@ class BodyReader:
         return self.empty()
 
     def _choose(self, header: str, raw: bytes) -> tuple[str, Media, Codec | None]:
-        media_type = header.partition(";")[0].strip().lower()
-        if not media_type or (not self.body.declared and _looks_like_json(media_type, raw)):
+        if not self.body.declared and _looks_like_json(_type_of(header), raw):
+            header = ""
+        return self._chosen(header)
+
+    def _by_header(self, header: str) -> tuple[str, Media, Codec | None]:
+        media_type = _type_of(header)
+        if not media_type:
             media_type = next((t for t, _, _ in self.media if is_json(t)), self.media[0][0])
         for pattern, media, codec in self.media:
             if matches(pattern, media_type):
@@ -163,6 +170,10 @@ class BodyReader:
         except Invalid as error:
             problems.add("body", error.faults)
             return None
+
+
+def _type_of(header: str) -> str:
+    return header.partition(";")[0].strip().lower()
 
 
 def _holds_bytes(value: Any) -> bool:
@@ -313,7 +324,7 @@ class FormArguments:
         if encoding and raw:
             raw = decompressed(raw, encoding, self.limit)
         header = call.environ.get("CONTENT_TYPE", "")
-        media_type = header.partition(";")[0].strip().lower()
+        media_type = _type_of(header)
         fields: Fields = {}
         if media_type in (URLENCODED, MULTIPART) and media_type in self.types:
             fields = parse_form(raw, header, media_type)

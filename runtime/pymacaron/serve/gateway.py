@@ -158,14 +158,15 @@ def refusal(environ: WSGIEnvironment) -> int:
     """0, or the status of a request that does not get as far as the application."""
     if len(environ["PATH_INFO"]) + len(environ["QUERY_STRING"]) > LONGEST_LINE:
         return 414
+    host = environ["HTTP_HOST"]
     if environ["REQUEST_METHOD"] == "CONNECT":
         return 405
     if environ["SERVER_PROTOCOL"] == "HTTP/1":  # granian's name of it
         environ["SERVER_PROTOCOL"] = "HTTP/1.0"
-        if not environ["HTTP_HOST"]:
+        if not host:
             del environ["HTTP_HOST"]
     # Two hosts arrive as one with a comma. The front of a proxy may have believed the other one.
-    elif not environ["HTTP_HOST"] or "," in environ["HTTP_HOST"]:
+    elif not host or "," in host:
         return 400
     # What is not undone here can't be understood; a proxy may have read it in another way.
     if environ.get("HTTP_TRANSFER_ENCODING", "chunked").lower() != "chunked":

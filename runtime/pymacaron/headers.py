@@ -72,26 +72,33 @@ class PlainHeaders:
     kind of answer and request, by the functions above."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[str | None, bool, bool], tuple[Headers, Headers, Headers]] = {}
+        self._made: dict[tuple[str | None, bool, bool], _Form] = {}
 
     def of(self, content_type: str | None, size: int | None, info: RequestInfo) -> Headers:
         """Not for a request that gets a fresh token, or asks what CORS allows."""
         environ = info.environ
         kind = (content_type, "HTTP_ORIGIN" in environ, _secure(environ))
-        parts = self._made.get(kind)
-        if parts is None:
-            parts = self._made[kind] = _parts(content_type, info)
-        own, before, after = parts
+        form = self._made.get(kind)
+        if form is None:
+            form = self._made[kind] = _form(content_type, info)
+        headers, length, request_id = form
+        headers = headers.copy()
+        headers[request_id] = (REQUEST_ID, info.id)
         if size is None:
-            return [*own, *before, (REQUEST_ID, info.id), *after]
-        length = ("Content-Length", str(size))
-        return [*own, length, *before, (REQUEST_ID, info.id), *after]
+            del headers[length]
+        else:
+            headers[length] = ("Content-Length", str(size))
+        return headers
 
 
-def _parts(content_type: str | None, info: RequestInfo) -> tuple[Headers, Headers, Headers]:
-    own = [] if content_type is None else [("Content-Type", content_type)]
-    made = list(own)
+# Headers, and where among them the two stand that are another request's.
+_Form = tuple[Headers, int, int]
+
+
+def _form(content_type: str | None, info: RequestInfo) -> _Form:
+    made = [] if content_type is None else [("Content-Type", content_type)]
+    length = len(made)
+    made.append(("Content-Length", "0"))
     add_headers(made, info, info.environ)
     allow_origin(made, preflight=False)
-    place = made.index((REQUEST_ID, info.id))
-    return own, made[len(own) : place], made[place + 1 :]
+    return made, length, made.index((REQUEST_ID, info.id))

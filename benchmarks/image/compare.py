@@ -109,10 +109,15 @@ class Service:
         self.git("add", "-A")
         self.git("commit", "-q", "-m", "change")
 
-    def ours(self) -> str:
+    def ours(self, **environ: str) -> str:
         """The whole command, as a runner starts it: its interpreter, git, the registry and all."""
         command = [sys.executable, "-m", "pymacaron_ci", "build", "--no-test"]
-        return run([*command, "-C", str(self.folder)], cwd=ROOT, env=INSTALLED)
+        return run([*command, "-C", str(self.folder)], cwd=ROOT, env=INSTALLED | environ)
+
+    def ours_anew(self) -> str:
+        """Where nobody has ever fetched packages, as in the engine that forgets."""
+        with tempfile.TemporaryDirectory() as cache:
+            return self.ours(UV_CACHE_DIR=cache)
 
     def context(self, folder: Path) -> None:
         """What a careful pipeline gives to `docker build`: the generated Dockerfile."""
@@ -176,7 +181,7 @@ class Round:
         change()
         forget(environ)
         self._docker("docker, first image", environ)
-        self._timed("layers, first image", self._service.ours)
+        self._timed("layers, first image", self._service.ours_anew)
         change()
         self._docker("docker, warm cache", environ)
         told = self._timed("layers, code change", self._service.ours)

@@ -9,10 +9,11 @@ import os
 import re
 import sys
 import zipfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pymacaron_ci.errors import BuildError
 
@@ -27,14 +28,28 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can tell
 
 @dataclass(frozen=True, kw_only=True)
 class Wheel:
+    """`record` has the digest of every file; the wheel itself is packed when it is asked for."""
+
     name: str
     version: str
-    content: bytes
     metadata: str
+    record: bytes
+    files: Mapping[str, bytes] = field(repr=False)
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(self.content).hexdigest()
+        return hashlib.sha256(self.record).hexdigest()
+
+    @cached_property
+    def content(self) -> bytes:
+        return _zip(self.files)
+
+    @property
+    def size(self) -> int:
+        return len(self.content)
+
+    def open(self) -> IO[bytes]:
+        return io.BytesIO(self.content)
 
 
 def build(
@@ -60,8 +75,9 @@ def build(
     return Wheel(
         name=f"{name}-{version}-py3-none-any.whl",
         version=version,
-        content=_zip(files),
         metadata=metadata,
+        record=files[f"{info}/RECORD"],
+        files=files,
     )
 
 
@@ -119,7 +135,7 @@ def _hash(content: bytes) -> str:
     return f"sha256={digest.decode()}"
 
 
-def _zip(files: dict[str, bytes]) -> bytes:
+def _zip(files: Mapping[str, bytes]) -> bytes:
     """Stored, not deflated: another zlib would give other bytes, and layers are compressed."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:

@@ -8,6 +8,7 @@ import re
 import stat
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -52,18 +53,21 @@ def read(
     top = git.run(*_TOP) if linked else None
     ours = [path for path in linked if Git(path, environ).run(*_TOP) == top]
     foreign = [path for path in linked if path not in ours]  # no commit of ours tells of them
-    commit = git.run("log", "-1", "--no-show-signature", "--format=%H %ct", "HEAD")
+    with ThreadPoolExecutor(2) as beside:
+        there = beside.submit(_changes, git)
+        url = beside.submit(_url, git)
+        commit = git.run("log", "-1", "--no-show-signature", "--format=%H %ct", "HEAD")
     if not commit:
         content = _content_hash([folder, *linked], environ)
         reason = git.absence or "git has no commit here"
         warn(f"{reason}: the release is named after its files' content")
         name = f"files-{content}"
-        return Source(revision=name, version=name, created=0, url=_url(git))
+        return Source(revision=name, version=name, created=0, url=url.result())
     sha, seconds = commit.split()
     created = int(seconds)
     day = datetime.fromtimestamp(created, timezone.utc).strftime("%y%m%d-%H%M")
     version = f"{day}-{sha[:7]}"
-    changed, untracked = _changes(git)
+    changed, untracked = there.result()
     for path in ours:
         changed += _changes(Git(path, environ))[0]
     if foreign:
@@ -73,14 +77,14 @@ def read(
     if untracked:
         warn(f"git does not track {_some(untracked)}: not in the image")
     if not changed:
-        return Source(revision=sha, version=version, created=created, url=_url(git))
+        return Source(revision=sha, version=version, created=created, url=url.result())
     warn(f"not as committed: {_some(changed)}; the release is not the commit {sha[:7]}")
     suffix = f"-dirty-{_content_hash([folder, *linked], environ)}"
     return Source(
         revision=sha + suffix,
         version=version + suffix,
         created=created,
-        url=_url(git),
+        url=url.result(),
         dirty=True,
     )
 
@@ -89,10 +93,11 @@ def files(folder: Path, environ: Mapping[str, str]) -> Files:
     """What git tracks below `folder` and is there; before the first commit what it does not ignore;
     without git everything but caches and environments."""
     git = Git(folder, environ)
-    options = ["--cached"]
-    if not git.run("rev-parse", "--verify", "-q", "HEAD"):
-        options += ["--others", "--exclude-standard"]
-    listed = git.run("ls-files", "-z", *options, "--", ".")
+    with ThreadPoolExecutor(1) as beside:
+        commit = beside.submit(git.run, "rev-parse", "--verify", "-q", "HEAD")
+        listed = git.run("ls-files", "-z", "--cached", "--", ".")
+    if not commit.result():
+        listed = git.run("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", ".")
     if git.absence:
         return Files(paths=tuple(sorted(_walk(folder))), in_git=False)
     paths: set[str] = set()

@@ -137,6 +137,7 @@ class LayeredBuilder:
         code = "".join(
             f"{entry.path}\0{entry.link}\0{entry.program}\0{entry.digest()}\0"
             for entry in made.context.entries
+            if entry.content is not made.wheel
         )
         return stored.fingerprint(
             FORMAT,
@@ -144,6 +145,7 @@ class LayeredBuilder:
             json.dumps(common_settings(self._recipe, release), sort_keys=True),
             " ".join(self._recipe.platforms),
             str(self._recipe.bytecode),
+            made.wheel.digest if made.wheel else "",
             code,
         )
 

@@ -92,7 +92,7 @@ def parts(recipe: Recipe, release: Release) -> Parts:
     if needed.origin != "requirements.txt":
         extra.append(context.Entry(path="requirements.txt", content=needed.text.encode()))
     if wheel:
-        extra.append(context.Entry(path=f".runtime/{wheel.name}", content=wheel.content))
+        extra.append(context.Entry(path=f".runtime/{wheel.name}", content=wheel))
     own_dockerfile = (recipe.folder / "Dockerfile").is_file()
     collected = context.collect(
         recipe.folder,

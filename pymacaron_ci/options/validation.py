@@ -59,7 +59,7 @@ def complaints(known: Mapping[str, object]) -> Iterator[tuple[Where, Complaint]]
         )
     judged = {n: v for n, v in plain.items() if n not in placeholders}
     validator = _Validator(cerberus_schema(judged), allow_unknown=False)
-    validator.validate(judged)
+    validator.validate(judged, normalize=False)  # no rule changes a value
     bad = set()
     for error in _leaves(validator._errors):
         name = error.document_path[0]

@@ -64,7 +64,8 @@ def complaints(known: Mapping[str, object]) -> Iterator[tuple[Where, Complaint]]
     for error in _leaves(validator._errors):
         name = error.document_path[0]
         bad.add(name)
-        if error.rule == "regex" and error.value == "" and OPTIONS[name].rule().get("minlength"):
+        empty = error.value == "" and len(error.document_path) == 1
+        if error.rule == "regex" and empty and OPTIONS[name].rule().get("minlength"):
             continue  # said already: it is empty
         closer = _checked(OPTIONS[name], error.value) if error.rule == "type" else None
         yield tuple(error.document_path), closer or _in_words(OPTIONS[name], error)

@@ -126,9 +126,10 @@ ODD_VALUES: list[object] = [
     None, True, False, 0, 1, -1, 2, 80, 80.0, 80.5, 5000, 10**30, "", " ", "a", "A", "hello",
     "Hello_World", "hello\n", "3.12", "t3.micro", "512Mi", "1G", "https://api.example.com",
     "api.example.com", "europe-west1", "europe-west99", "eu-west-1", "x" * 300, "é", "<HERE>",
-    [], ["a"], ["A_NAME", "B"], [1], [10, 100], [None], [[]], {}, {"a": "b"}, {"a": 1}, {"A": "b"},
-    "application", "docker", "vpc-01234567", "Ok", 30, 31, ["subnet-01234567"], ["linux/amd64"],
-    ["HS256"], ["none"], "/ping", "ping", "/", "Z0123", "4.6.0", "a/b", "redis://x", "gen2",
+    [], [""], ["a"], ["A_NAME", "B"], [1], [10, 100], [None], [[]], {}, {"a": "b"}, {"a": 1},
+    {"A": "b"}, "application", "docker", "vpc-01234567", "Ok", 30, 31, ["subnet-01234567"],
+    ["linux/amd64"], ["HS256"], ["none"], "/ping", "ping", "/", "Z0123", "4.6.0", "a/b", "redis://x",
+    "gen2",
 ]  # fmt: skip
 
 

@@ -6,12 +6,11 @@ https://kubernetes.io/docs/reference/using-api/server-side-apply/
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from pymacaron_ci.simulator.kubernetes.objects import Json
+from pymacaron_ci.simulator.kubernetes.objects import Json, copied
 from pymacaron_ci.simulator.kubernetes.schema import Node, item_key
 
 Path = tuple[str, ...]
@@ -123,7 +122,7 @@ def combined(live: Any, applied: Any, node: Node) -> Any:
             return live
         if isinstance(applied, dict) and not applied and isinstance(live, dict):
             return live if not node.is_atomic else applied
-        return copy.deepcopy(applied)
+        return copied(applied)
     if isinstance(applied, dict):
         found = dict(live) if isinstance(live, dict) else {}
         for name, value in applied.items():
@@ -138,7 +137,7 @@ def combined(live: Any, applied: Any, node: Node) -> Any:
         combined(item, wanted.pop(step), node.items) if step in wanted else item
         for step, item in before
     ]
-    return kept + [copy.deepcopy(item) for item in wanted.values()]
+    return kept + [copied(item) for item in wanted.values()]
 
 
 def with_parents(fields: Fields) -> Fields:

@@ -35,6 +35,13 @@ def at(value: Any, *path: str | int, default: Any = None) -> Any:
     return default if value is None else value
 
 
+def copied(value: Any) -> Any:
+    """A copy of JSON, several times as fast as copy.deepcopy makes one."""
+    if isinstance(value, dict):
+        return {name: copied(child) for name, child in value.items()}
+    return [copied(child) for child in value] if isinstance(value, list) else value
+
+
 def labels_of(thing: Json) -> dict[str, str]:
     found: dict[str, str] = at(thing, "metadata", "labels", default={})
     return found

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
-from pymacaron_ci.simulator.kubernetes.objects import Json
+from pymacaron_ci.simulator.kubernetes.objects import Json, copied
 from pymacaron_ci.simulator.kubernetes.schema import Node
 from pymacaron_ci.simulator.kubernetes.statuses import KubeError, bad_request
 
@@ -21,7 +20,7 @@ DELETED, ORDER = "$deleteFromPrimitiveList/", "$setElementOrder/"
 def merged(former: Any, patch: Any) -> Any:
     """RFC 7396."""
     if not isinstance(patch, dict):
-        return copy.deepcopy(patch)
+        return copied(patch)
     found = dict(former) if isinstance(former, dict) else {}
     for name, value in patch.items():
         if value is None:
@@ -110,7 +109,7 @@ def json_patched(former: Json, operations: Any) -> Json:
     """RFC 6902. Raises 400 for what is no patch, 422 for one that does not fit."""
     if not isinstance(operations, list):
         raise bad_request("json: cannot unmarshal object into Go value of type jsonpatch.Patch")
-    found: Any = copy.deepcopy(former)
+    found: Any = copied(former)
     for operation in operations:
         try:
             found = _operated(found, operation)
@@ -129,27 +128,27 @@ def _operated(found: Any, operation: Json) -> Any:
             raise ValueError("testing failed")
         return found
     if verb in ("move", "copy"):
-        value = copy.deepcopy(_value(found, _pointer(operation["from"])))
+        value = copied(_value(found, _pointer(operation["from"])))
         if verb == "move":
             found = _operated(found, {"op": "remove", "path": operation["from"]})
         return _operated(found, {"op": "add", "path": operation["path"], "value": value})
     if not path:
-        return copy.deepcopy(operation["value"])
+        return copied(operation["value"])
     parent, last = _value(found, path[:-1]), path[-1]
     if isinstance(parent, list):
         index = len(parent) if last == "-" else int(last)
         if verb == "add":
-            parent.insert(index, copy.deepcopy(operation["value"]))
+            parent.insert(index, copied(operation["value"]))
         elif verb == "remove":
             del parent[index]
         else:
-            parent[index] = copy.deepcopy(operation["value"])
+            parent[index] = copied(operation["value"])
     elif verb == "remove":
         del parent[last]
     elif verb == "replace" and last not in parent:
         raise KeyError(last)
     elif verb in ("add", "replace"):
-        parent[last] = copy.deepcopy(operation["value"])
+        parent[last] = copied(operation["value"])
     else:
         raise ValueError(verb)
     return found

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
-from pymacaron_ci.simulator.kubernetes.objects import Json, at, terminating
+from pymacaron_ci.simulator.kubernetes.objects import Json, at, copied, terminating
 from pymacaron_ci.simulator.kubernetes.resources import NAMESPACES, PODS, Resource
 from pymacaron_ci.simulator.kubernetes.statuses import bad_request, stale
 
@@ -17,7 +16,7 @@ def identified(resource: Resource, namespace: str, body: Any) -> Json:
     """A copy of what a client sent, with kind and namespace. Raises 400 where they don't fit."""
     if not isinstance(body, dict):
         raise bad_request("couldn't get version/kind; json parse error: the body is no object")
-    thing = copy.deepcopy(body)
+    thing: Json = copied(body)
     if not isinstance(thing.get("apiVersion", ""), str):
         raise bad_request("apiVersion must be a string")
     found = (thing.get("apiVersion") or resource.api_version, thing.get("kind") or resource.kind)

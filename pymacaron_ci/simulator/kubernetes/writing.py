@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import random
 import uuid
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from pymacaron_ci.simulator.kubernetes import ownership, rules
 from pymacaron_ci.simulator.kubernetes.admission import Admission
 from pymacaron_ci.simulator.kubernetes.defaults import fill_in
 from pymacaron_ci.simulator.kubernetes.deleting import delete
-from pymacaron_ci.simulator.kubernetes.objects import Json, at, timestamp
+from pymacaron_ci.simulator.kubernetes.objects import Json, at, copied, timestamp
 from pymacaron_ci.simulator.kubernetes.patches import (
     APPLY_PATCH,
     JSON_PATCH,
@@ -142,7 +141,7 @@ class Writer:
         """Judges what is to be written and, if it's not a dry run, writes it. `by` tells whose the
         fields are now; without it they are the updater's who changed them.
         """
-        thing = copy.deepcopy(thing)
+        thing = copied(thing)
         fill_in(resource, thing)
         name = thing["metadata"]["name"]
         if subresource not in BESIDE_THE_SPEC:
@@ -286,7 +285,7 @@ class Writer:
             former = self.store.get(resource, namespace, name)
             if former is None:
                 return None
-            thing = copy.deepcopy(former)
+            thing = copied(former)
             change(thing)
             if thing == former:
                 return former

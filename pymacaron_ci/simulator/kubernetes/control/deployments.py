@@ -249,6 +249,8 @@ class Deployments:
             **{name: count for name, count in counts.items() if count},
         }
         status["conditions"] = conditions(current, status, new, created)
+        if current.get("status") == status:
+            return
 
         def change(thing: Json) -> None:
             thing["status"] = status

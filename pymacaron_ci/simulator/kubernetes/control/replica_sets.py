@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-
 from pymacaron_ci.simulator.kubernetes.control.pods import active, available, expendable, ready
 from pymacaron_ci.simulator.kubernetes.control.recorder import Recorder
 from pymacaron_ci.simulator.kubernetes.objects import (
     Json,
     at,
     condition,
+    copied,
     labels_of,
     owned_by,
     owner_reference,
@@ -55,7 +54,7 @@ class ReplicaSets:
         self._tell(found, pods, failure, wanted)
 
     def _add(self, found: Json) -> Json:
-        metadata, template = found["metadata"], copy.deepcopy(found["spec"]["template"])
+        metadata, template = found["metadata"], copied(found["spec"]["template"])
         name = f"{metadata['name'][:57]}-"
         pod = {
             "apiVersion": "v1",
@@ -108,6 +107,9 @@ class ReplicaSets:
         if failure is not None and len(pods) < wanted:
             kept = before if before and before["message"] == failure["message"] else failure
             status["conditions"] = [kept]
+
+        if found.get("status") == status:
+            return
 
         def change(thing: Json) -> None:
             thing["status"] = status

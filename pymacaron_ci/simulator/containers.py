@@ -172,6 +172,8 @@ class EngineRunner:
             "environment": {**environment, "PORT": str(limits.port)},
             "mem_limit": limits.memory,
             "memswap_limit": limits.memory,
+            "read_only": limits.read_only,
+            "tmpfs": dict.fromkeys(limits.writable, "exec,mode=1777"),
             "detach": True,
         }
         if command:

@@ -27,11 +27,15 @@ class ImageUnusable(InstanceError):
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """`port` is what the container is told in PORT; a process gets a free one instead."""
+    """`port` is what the container is told in PORT; a process gets a free one instead. A container
+    that is `read_only` can write to the folders `writable` alone; a process can't be kept from it.
+    """
 
     port: int = 8080
     memory: int | None = None
     cpu: float | None = None
+    read_only: bool = False
+    writable: tuple[str, ...] = ()
 
 
 NO_LIMITS = Limits()

@@ -6,13 +6,14 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from pymacaron_ci.model import Image, Release
 from pymacaron_ci.simulator.cloud_run.rollout import Timing
 from pymacaron_ci.simulator.containers import LABEL, EngineRunner
 from pymacaron_ci.simulator.images import Images
@@ -33,6 +34,10 @@ from tests.ci.simulator.images import SERVER
 from tests.ci.simulator.images import push as push_without_base
 from tests.ci.simulator.test_processes import until
 from tests.ci.simulator.world import World
+from tests.ci.targets import gke_world
+from tests.ci.targets.cloud_run_world import FastClock
+from tests.ci.targets.gke_world import release
+from tests.matrix.prober import Prober
 
 pytestmark = pytest.mark.real("docker")
 CLOCK = SystemClock()
@@ -203,6 +208,43 @@ def test_the_pods_of_a_cluster_are_containers(engine: Any, tmp_path: Path, shelf
         filters = {"label": f"{LABEL}={folder}"}
         assert len(engine.containers.list(filters=filters)) == 1
     forget(engine, image)
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """A builder whose image is in the registry already."""
+
+    name: str
+
+    def build(self, release: Release) -> Image:
+        return release.image
+
+    def push(self, image: Image) -> Image:
+        repository, _, digest = self.name.partition("@")
+        return replace(image, repository=repository, digest=digest)
+
+
+def test_a_deployment_to_kubernetes_runs_and_is_taken_back_in_containers(
+    engine: Any, tmp_path: Path, shelf: Shelf
+) -> None:
+    (tmp_path / "registry").symlink_to(shelf.folder)
+    wanted = replace(gke_world.SERVICE, startup_seconds=60, progress_seconds=60, min_replicas=1)
+    with gke_world.world(
+        tmp_path, EngineRunner, dict(os.environ), wanted=wanted, clock=FastClock(1)
+    ) as cloud:
+        builder = Pushed(shelf.image.replace(shelf.images.host, cloud.registry))
+        assert cloud.deploy(release("1"), builder=builder).status == "deployed"
+        with Prober.at(cloud.public_url()) as prober:
+            assert cloud.deploy(release("2"), builder=builder).status == "deployed"
+            broken = cloud.deploy(release("3", BROKEN="exits"), builder=builder)
+        assert (prober.failures, bool(prober.answers)) == ([], True)
+        assert (broken.status, cloud.answers()) == ("undone", release("2").id)
+        assert any("ImportError: no module named nothing" in note for note in broken.notes)
+        folder = (tmp_path / "instances").resolve()
+        for container in engine.containers.list(filters={"label": f"{LABEL}={folder}"}):
+            host = container.attrs["HostConfig"]
+            assert (host["ReadonlyRootfs"], [*host["Tmpfs"]]) == (True, ["/tmp"])
+    forget(engine, builder.name)
 
 
 def test_a_service_is_deployed_and_replaced_in_containers(

@@ -193,8 +193,13 @@ def test_a_container_that_ends_is_started_again(kube: World) -> None:
     assert (status["restartCount"], status["lastState"]["terminated"]["exitCode"]) == (1, 3)
 
 
-def test_a_pod_that_ends_takes_no_requests_before_it_is_stopped(kube: World) -> None:
-    pause = {"preStop": {"exec": {"command": ["/bin/sh", "-c", "sleep 60"]}}}
+@pytest.mark.parametrize(
+    "words", [["/bin/sh", "-c", "sleep 60"], ["python3", "-c", "import time; time.sleep(60)"]]
+)
+def test_a_pod_that_ends_takes_no_requests_before_it_is_stopped(
+    kube: World, words: list[str]
+) -> None:
+    pause = {"preStop": {"exec": {"command": words}}}
     wanted = deployment(kube.image, lifecycle=pause)
     wanted["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 90
     kube.apply(service(), wanted)

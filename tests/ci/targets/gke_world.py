@@ -19,7 +19,7 @@ from pymacaron_ci.simulator.images import Images
 from pymacaron_ci.simulator.instances import NO_LIMITS, Limits
 from pymacaron_ci.simulator.kubernetes.nodes.containers import Patience
 from pymacaron_ci.simulator.kubernetes.server import KubernetesServer
-from pymacaron_ci.simulator.simulation import Simulation
+from pymacaron_ci.simulator.simulation import MakeRunner, Simulation
 from pymacaron_ci.targets.gcp import Endpoints, GoogleSession
 from pymacaron_ci.targets.gke import Gke
 from pymacaron_ci.targets.gke.access import GoogleClusters
@@ -54,7 +54,7 @@ SERVICE = Wanted(
     progress_seconds=8,
     min_replicas=2,
 )
-QUICK = Patience(backoff=0.2, longest=0.4, look=0.02)
+QUICK = Patience(backoff=0.2, longest=0.4, look=0.02, hooks=0.01)
 KUBECTL = {"Content-Type": "application/merge-patch+json"}
 
 
@@ -200,8 +200,13 @@ class World:
 
 
 @contextmanager
-def world(folder: Path, **options: Any) -> Iterator[World]:
-    with Simulation(folder, environ={}, make_runner=ThreadRunner) as simulation:
+def world(
+    folder: Path,
+    make_runner: MakeRunner = ThreadRunner,
+    environ: Mapping[str, str] | None = None,
+    **options: Any,
+) -> Iterator[World]:
+    with Simulation(folder, environ=environ or {}, make_runner=make_runner) as simulation:
         server = KubernetesServer(
             folder / "kubernetes",
             simulation.runner,

@@ -21,11 +21,13 @@ PULL_TOLD, CONFIG_RETRY = 0.5, 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """In seconds: the first back-off after a failed start, the longest, and between two looks."""
+    """In seconds: the first back-off after a failed start, the longest, and between two looks.
+    `hooks`: how much of the time that a preStop sleeps it gets; 1, but where time is short."""
 
     backoff: float = 10.0
     longest: float = 300.0
     look: float = 0.1
+    hooks: float = 1.0
 
     def after(self, failures: int) -> float:
         return min(self.backoff * 2.0**failures, self.longest)

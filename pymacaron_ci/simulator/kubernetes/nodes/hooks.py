@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http.client
-import itertools
+import re
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
@@ -21,12 +21,10 @@ def before_stop(container: Container, grace: float, wait: Callable[[float], obje
 
 
 def _slept(command: Sequence[str]) -> float:
-    """The seconds of `sleep 5`, or of a shell told to; other commands can't be run here."""
-    words = " ".join(command).split()
-    for word, following in itertools.pairwise(words):
-        if word.rpartition("/")[2] == "sleep" and following.replace(".", "", 1).isdigit():
-            return float(following)
-    return 0.0
+    """The seconds of `sleep 5`, of a shell told to, or of Python's `time.sleep(5)`; other commands
+    can't be run here."""
+    found = re.search(r"\bsleep[ (](\d+(?:\.\d+)?)", " ".join(command))
+    return float(found[1]) if found else 0.0
 
 
 def _call(container: Container, action: Json, timeout: float) -> None:

@@ -99,7 +99,7 @@ class PodWorker(threading.Thread):
         for container in self.containers:
             if container.running:
                 container.tell("Normal", "Killing", f"Stopping container {container.name}")
-                before_stop(container, grace, self._linger)
+                before_stop(container, grace, lambda s: self._linger(s * self._node.patience.hooks))
         if self._node.closing.is_set():
             return
         threads = [

@@ -70,6 +70,8 @@ class Starter:
                     port=port,
                     memory=int(quantity(limits["memory"])) if "memory" in limits else None,
                     cpu=float(quantity(limits["cpu"])) if "cpu" in limits else None,
+                    read_only=at(spec, "securityContext", "readOnlyRootFilesystem", default=False),
+                    writable=tuple(m["mountPath"] for m in spec.get("volumeMounts") or ()),
                 ),
                 command=tuple(expanded(word, values) for word in command),
             )

@@ -18,7 +18,7 @@ from urllib.parse import unquote_plus
 
 from flask import has_app_context, request
 
-from pymacaron import tokens
+from pymacaron import token_rules, tokens
 from pymacaron.config import get_config
 from pymacaron.context import current
 from pymacaron.exceptions import AuthInvalidTokenError, AuthMissingHeaderError
@@ -89,7 +89,7 @@ def authenticate_http_request(token: str | None = None) -> Payload:
 
 def load_auth_token(token: str, load: bool = True) -> Payload:
     """The claims of a good token plus `token` itself; with `load` it becomes the current user's."""
-    rules = tokens.rules(get_config())
+    rules = token_rules.rules(get_config())
     payload = tokens.verified(token, rules)
     payload["token"] = token
     if load:
@@ -116,7 +116,7 @@ def generate_token(
     issued = int(time.time()) if iat is None else int(iat)
     return tokens.signed(
         {**data, "sub": str(user_id), "exp": issued + int(lifetime), "iat": issued},
-        tokens.rules(conf),
+        token_rules.rules(conf),
         issuer,
     )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, Response
 
 from pymacaron import log as logs
-from pymacaron import monitor, request_log, tokens
+from pymacaron import monitor, request_log, token_rules
 from pymacaron.config import ConfigError, get_config
 from pymacaron.context import RequestInfo, current, id_for
 from pymacaron.exceptions import PyMacaronException, is_stop
@@ -55,20 +55,21 @@ def check_jwt(needs_tokens: bool = False) -> None:
     may never look at one."""
     conf = get_config()
     secret = conf.get("jwt_secret")
-    problems = tokens.problems(conf)
+    problems = token_rules.problems(conf)
     begun = any(conf.get(name) is not None for name in OLD_JWT_SETTINGS)
     meant = any(conf.get(name) is not None for name in NEW_JWT_SETTINGS)
-    guessable = secret is not None and tokens.secret_problem(secret, conf.get("env_secrets") or [])
+    names = conf.get("env_secrets") or []
+    guessable = secret is not None and token_rules.secret_problem(secret, names)
     if problems and (meant or guessable or (needs_tokens and begun)):
         raise ConfigError("\n".join(problems))
     if needs_tokens:
         importlib.import_module("jwt")  # now, and not in the first request
     if problems and (needs_tokens or begun):
         auth_log.warning("tokens can't be used: %s", "; ".join(problems))
-    if secret is not None and len(str(secret).encode()) < tokens.SHORT_SECRET:
+    if secret is not None and len(str(secret).encode()) < token_rules.SHORT_SECRET:
         auth_log.warning(
             "jwt_secret has fewer than %d bytes and can be guessed by trying: use a longer one",
-            tokens.SHORT_SECRET,
+            token_rules.SHORT_SECRET,
         )
 
 

@@ -15,7 +15,7 @@ import jwt
 import pytest
 from flask import Flask, g
 
-from pymacaron import tokens
+from pymacaron import token_rules, tokens
 from pymacaron.auth import (
     add_auth,
     authenticate_http_request,
@@ -129,7 +129,7 @@ def test_a_remembered_token_still_expires(jwt_config: PyMacaronConfig) -> None:
     load_auth_token(token, load=False)
     later = time.time() + 10 + tokens.LEEWAY + 1
     with pytest.raises(AuthTokenExpiredError):
-        tokens.verified(token, tokens.rules(jwt_config), clock=lambda: later)
+        tokens.verified(token, token_rules.rules(jwt_config), clock=lambda: later)
 
 
 def test_a_remembered_token_is_not_good_for_another_secret(jwt_config: PyMacaronConfig) -> None:
@@ -167,7 +167,7 @@ def test_the_memory_of_tokens_is_bounded() -> None:
     ],
 )
 def test_a_remembered_token_is_good_under_its_own_rules_only(other: dict[str, Any]) -> None:
-    own = tokens.Rules(secret="s" * 32, issuer="i", audience="a")
+    own = token_rules.Rules(secret="s" * 32, issuer="i", audience="a")
     now = int(time.time())
     token = tokens.signed({"sub": "ada", "iat": now, "exp": now + 60}, own)
     for _ in range(2):
@@ -455,4 +455,4 @@ def test_no_log_line_shows_a_token_or_the_secret(
         load_auth_token(other + "x")
     for text in (SECRET, token, other):
         assert text not in caplog.text
-    assert SECRET not in repr(tokens.rules(jwt_config))
+    assert SECRET not in repr(token_rules.rules(jwt_config))

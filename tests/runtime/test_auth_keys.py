@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from pymacaron import jwks, tokens
+from pymacaron import jwks, token_rules, tokens
 from pymacaron.config import ConfigError, PyMacaronConfig
 from pymacaron.exceptions import AuthInvalidTokenError
 from pymacaron.jwks import AuthKeysUnavailable, KeySet, fetch
@@ -57,14 +57,14 @@ def token(key: object, algorithm: str, kid: str | None) -> str:
 
 
 @pytest.fixture
-def rules(jwt_config: PyMacaronConfig, monkeypatch: pytest.MonkeyPatch) -> tokens.Rules:
+def rules(jwt_config: PyMacaronConfig, monkeypatch: pytest.MonkeyPatch) -> token_rules.Rules:
     monkeypatch.setattr(jwks, "_sets", {URL: Site(RSA_JWK, EC_JWK).keys()})
     jwt_config.jwt_algorithms = ["HS256", "RS256", "ES256"]
     jwt_config.jwt_jwks_url = URL
-    return tokens.rules(jwt_config)
+    return token_rules.rules(jwt_config)
 
 
-def test_tokens_of_every_key_in_the_set_are_good(rules: tokens.Rules) -> None:
+def test_tokens_of_every_key_in_the_set_are_good(rules: token_rules.Rules) -> None:
     for made in (token(RSA_KEY, "RS256", "r1"), token(EC_KEY, "ES256", "e1")):
         assert tokens.verified(made, rules)["sub"] == "ada"
 
@@ -82,7 +82,7 @@ def test_tokens_of_every_key_in_the_set_are_good(rules: tokens.Rules) -> None:
     ],
 )
 def test_a_token_of_any_other_key_is_refused(
-    rules: tokens.Rules, key: object, algorithm: str, kid: str | None
+    rules: token_rules.Rules, key: object, algorithm: str, kid: str | None
 ) -> None:
     with pytest.raises(AuthInvalidTokenError):
         tokens.verified(token(key, algorithm, kid), rules)
@@ -171,7 +171,9 @@ def test_a_slow_site_holds_up_no_token_of_a_known_key() -> None:
 
 @pytest.mark.parametrize("der", ["MAYCAQACAQA=", "MAA=", ""])
 @pytest.mark.parametrize("raw", [bytes(64), b"", bytes(63), bytes(31) + b"\1" + bytes(32)])
-def test_a_signature_of_zeros_is_no_signature(rules: tokens.Rules, raw: bytes, der: str) -> None:
+def test_a_signature_of_zeros_is_no_signature(
+    rules: token_rules.Rules, raw: bytes, der: str
+) -> None:
     """CVE-2022-21449: r and s of an ECDSA signature can't be 0, in whatever form they come."""
     signed, _, _ = token(EC_KEY, "ES256", "e1").rpartition(".")
     for signature in (raw, base64.b64decode(der)):
@@ -206,13 +208,13 @@ def test_algorithms_that_cannot_be_used_are_told(
 ) -> None:
     jwt_config.jwt_algorithms = algorithms
     with pytest.raises(ConfigError, match=told):
-        tokens.rules(jwt_config)
+        token_rules.rules(jwt_config)
 
 
 def test_a_service_that_only_checks_tokens_needs_no_secret(jwt_config: PyMacaronConfig) -> None:
     jwt_config.jwt_secret = None
     jwt_config.jwt_algorithms = "RS256"
     jwt_config.jwt_jwks_url = URL
-    rules = tokens.rules(jwt_config)
+    rules = token_rules.rules(jwt_config)
     with pytest.raises(ConfigError, match="can be checked here, but not made"):
         tokens.signed({"sub": "ada"}, rules)

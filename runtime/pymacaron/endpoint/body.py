@@ -14,7 +14,7 @@ from werkzeug.http import parse_options_header
 
 from pymacaron.endpoint.call import Call, Problems, decompressed
 from pymacaron.endpoint.names import argument_name
-from pymacaron.endpoint.parameters import kind_of_schema, properties_of, scalar
+from pymacaron.endpoint.texts import kind_of_schema, properties_of, scalar
 from pymacaron.model.base import PymacaronBaseModel
 from pymacaron.model.build import parts, target_of
 from pymacaron.model.codec import Codec, Invalid, Malformed, Workshop, parse

@@ -3,147 +3,32 @@ has."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from pymacaron.endpoint.call import Call, Problems
 from pymacaron.endpoint.names import argument_name
-from pymacaron.model.build import is_model, parts, target_of
+from pymacaron.endpoint.texts import (
+    Undecodable,
+    cookies_of,
+    decode,
+    is_plain,
+    kind_of_schema,
+    latin,
+    properties_of,
+    query_of,
+    same,
+    scalar,
+    scalar_types,
+)
+from pymacaron.model.build import parts, target_of
 from pymacaron.model.codec import Codec, Invalid, Malformed, Workshop, parse
 from pymacaron.model.keywords import Fault
 from pymacaron.openapi import ABSENT, Parameter, Schema
 
-NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
-MAX_DIGITS = 1000
 SEPARATORS = {"form": ",", "simple": ",", "spaceDelimited": " ", "pipeDelimited": "|", "tabs": "\t"}
 MISSING: Any = object()
 EMPTY: Any = object()
-
-
-class Undecodable(ValueError):
-    """Percent-encoded bytes that are no UTF-8."""
-
-
-def decode(text: str) -> str:
-    """A query component as text. Raises Undecodable."""
-    if "+" in text:
-        text = text.replace("+", " ")
-    if "%" not in text:
-        return text if text.isascii() else _latin(text)
-    try:
-        return unquote_to_bytes(text.encode("latin-1", "replace")).decode()
-    except UnicodeDecodeError as error:
-        raise Undecodable from error
-
-
-def _is_plain(text: str) -> bool:
-    """Whether decoding it changes nothing."""
-    return "%" not in text and "+" not in text and text.isascii()
-
-
-def _latin(text: str) -> str:
-    """WSGI hands on bytes as Latin-1."""
-    try:
-        return text.encode("latin-1").decode()
-    except UnicodeError as error:
-        raise Undecodable from error
-
-
-def query_of(environ: dict[str, Any]) -> dict[str, list[str]]:
-    """The query's names with their values as they were sent, still encoded."""
-    text = environ.get("QUERY_STRING", "")
-    found: dict[str, list[str]] = {}
-    if not text:
-        return found
-    for pair in text.split("&"):
-        if not pair:
-            continue
-        name, _, value = pair.partition("=")
-        if not _is_plain(name):
-            try:
-                name = decode(name)
-            except Undecodable:
-                continue
-        if name in found:
-            found[name].append(value)
-        else:
-            found[name] = [value]
-    return found
-
-
-def cookies_of(environ: dict[str, Any]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for pair in environ.get("HTTP_COOKIE", "").split(";"):
-        name, equals, value = pair.strip().partition("=")
-        if equals:
-            found.setdefault(name, []).append(value.strip('"'))
-    return found
-
-
-def scalar_types(schema: Schema) -> set[str]:
-    """The JSON types that a schema may take, as far as it says; empty: it does not say."""
-    types: set[str] = set()
-    for part in parts(target_of(schema)):
-        if part.types:
-            types |= part.types
-        for branch in (*part.one_of, *part.any_of):
-            types |= scalar_types(branch)
-        if part.enum and not part.types:
-            types |= {_type_of(v) for v in part.enum}
-        if part.nullable:
-            types.add("null")
-    return types
-
-
-def _type_of(value: Any) -> str:
-    if isinstance(value, bool):
-        return "boolean"
-    return {int: "integer", float: "number", str: "string"}.get(type(value), "null")
-
-
-def scalar(schema: Schema) -> Callable[[str], Any]:
-    """Text → the value it stands for, by the types a schema takes; the text itself where it stands
-    for none."""
-    types = scalar_types(schema)
-    number = bool(types & {"integer", "number"})
-    boolean = "boolean" in types
-    null = "null" in types and "string" not in types
-
-    def convert(text: str) -> Any:
-        if number and len(text) < MAX_DIGITS:
-            found = NUMBER.fullmatch(text)
-            if found is not None:
-                return int(text) if found.lastindex is None else float(text)
-        if boolean and text in ("true", "false"):
-            return text == "true"
-        if null and text in ("", "null"):
-            return None
-        return text
-
-    return convert if number or boolean or null else _same
-
-
-def _same(text: str) -> str:
-    return text
-
-
-def kind_of_schema(schema: Schema) -> str:
-    types = scalar_types(schema) - {"null"}
-    if types == {"array"}:
-        return "array"
-    end = target_of(schema)
-    if types == {"object"} or (is_model(end) and not types - {"object"}):
-        return "object"
-    return "scalar"
-
-
-def properties_of(schema: Schema) -> dict[str, Schema]:
-    found: dict[str, Schema] = {}
-    for part in parts(target_of(schema)):
-        found |= part.properties
-    return found
 
 
 class Reader:
@@ -261,7 +146,7 @@ class Reader:
             if values is None:
                 return MISSING
             text = values[0]
-            return convert(text if _is_plain(text) else decode(text))
+            return convert(text if is_plain(text) else decode(text))
 
         return data
 
@@ -269,7 +154,7 @@ class Reader:
         if self.encoded:
             return decode(text)
         if self.where == "header" and not text.isascii():
-            return _latin(text)
+            return latin(text)
         return text
 
     def _builder(self, schema: Schema) -> Callable[[list[str], Any], Any]:
@@ -291,7 +176,7 @@ class Reader:
 
     def _array(self, schema: Schema) -> Callable[[list[str], Any], Any]:
         items = next((p.items for p in parts(target_of(schema)) if p.items is not None), None)
-        convert = self._item(items) if items is not None else _same
+        convert = self._item(items) if items is not None else same
 
         def array(values: list[str], _: Any) -> Any:
             return [convert(v) for v in self._split(values)]
@@ -303,7 +188,7 @@ class Reader:
         if kind_of_schema(items) != "array":
             return scalar(items)
         inner = next((p.items for p in parts(target_of(items)) if p.items is not None), None)
-        convert = scalar(inner) if inner is not None else _same
+        convert = scalar(inner) if inner is not None else same
         return lambda text: [convert(t) for t in text.split(",")]
 
     def _split(self, values: list[str]) -> Iterable[str]:
@@ -345,7 +230,7 @@ class Reader:
             ),
             None,
         )
-        other: Callable[[str], Any] = _same
+        other: Callable[[str], Any] = same
         if extra is not None and extra.always is None:
             other = scalar(extra)
 
@@ -388,7 +273,7 @@ class Reader:
             name = key[len(start) : -1]
             if name in known and kind_of_schema(known[name]) == "array":
                 items = target_of(known[name]).items
-                convert = scalar(items) if items is not None else _same
+                convert = scalar(items) if items is not None else same
                 found[name] = [convert(self._text(v)) for v in values]
             else:
                 found[name] = converters.get(name, other)(self._text(values[0]))

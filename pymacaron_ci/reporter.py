@@ -81,10 +81,14 @@ class TextReporter:
         self._start = time.monotonic()
         self._stage_start = self._start
         self._told: tuple[str, ...] = ()
+        self._blank = False
 
     def _line(self, text: str = "", **style: Any) -> None:
         # The stream is looked up at each line: it may be replaced between making and using this.
         out = self._out or sys.stdout
+        if self._blank and not text:
+            return
+        self._blank = not text
         text = self._redact(text)
         encoding = getattr(out, "encoding", None) or "utf-8"
         text = text.encode(encoding, "replace").decode(encoding)

@@ -9,6 +9,7 @@ from typing import Any
 from flask import Flask, Response, current_app, request
 from flask.signals import got_request_exception
 from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.routing import RoutingException
 
 from pymacaron.exceptions import InternalValidationError, PyMacaronException
 
@@ -30,7 +31,11 @@ def own_answer(error: Exception) -> Response | None:
 
 
 def _asked(app: Flask, error: Exception) -> Iterator[Exception]:
-    """The errors to find a handler for, in their order."""
+    """The errors to find a handler for, in their order; none where an answer was raised."""
+    if isinstance(error, RoutingException) or (
+        isinstance(error, HTTPException) and error.code is None
+    ):
+        return
     if isinstance(error, InternalValidationError) and isinstance(error.__cause__, Exception):
         yield error.__cause__
     yield error

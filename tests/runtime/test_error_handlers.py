@@ -9,7 +9,7 @@ from typing import Any
 
 import flask
 import pytest
-from flask import Flask
+from flask import Flask, Response
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import HTTPException, NotFound, abort
 
@@ -53,6 +53,8 @@ def fail(how: str, n: int | None = None) -> Any:
         Sized(size="large")  # type: ignore[arg-type]
     if how in ("404", "500"):
         abort(int(how))
+    if how == "answer":
+        abort(Response("an answer", 202))
     raise {
         "torn": Torn("a page"),
         "late": Late("sorry"),
@@ -133,6 +135,13 @@ def test_the_handler_that_flask_would_choose_answers(
         plain = client.get(f"/plain/{how}")
         assert plain.status_code == response.status_code
         assert answer is None or plain.text == answer
+
+
+def test_an_answer_that_is_raised_is_no_error(serving: Serve) -> None:
+    client = serving({Exception: named("mine"), HTTPException: named("mine")}).client
+    for place in ("fail", "plain"):
+        response = client.get(f"/{place}/answer")
+        assert (response.text, response.status_code) == ("an answer", 202)
 
 
 def test_a_handler_below_500_has_dealt_with_the_error_and_from_500_it_is_reported(

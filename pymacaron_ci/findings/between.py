@@ -37,7 +37,7 @@ def _everywhere(case: Case) -> Iterator[Problem]:
             case.at_value("jwt_token_renew_after"),
         )
     if not s.with_async:
-        for name in ("worker_count", "broker_url", "async_fallback"):
+        for name in ("worker_count", "broker_url", "async_fallback", "max_task_size"):
             if given.get(name) is not None and name in case.usable:
                 yield warning(
                     f"{name} does nothing without `with_async: true`",

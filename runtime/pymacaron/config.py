@@ -75,6 +75,8 @@ class PyMacaronConfig:
         state["_unset"] = {}
         state["_loaded"] = False
         state["_changes"] = 0
+        # All settings as they hold together, once the file was read.
+        state["_together"] = None
 
     def load_pym_config(
         self, path: str | os.PathLike[str] | None = None, env: str | None = None
@@ -89,17 +91,23 @@ class PyMacaronConfig:
 
     def get(self, name: str, default: Any = None) -> Any:
         """The setting, or the default: also where there is no config file at all."""
-        code: _Values = self.__dict__["_code"]
-        if name in code:
-            return code[name]
-        if not self.__dict__["_loaded"]:
-            self._load_once()
-        file: _Values = self.__dict__["_file"]
-        if name in file:
-            return file[name]
-        if name in self._unset:
-            raise ConfigError(self._unset[name])
-        return DEFAULTS.get(name, default)
+        state = self.__dict__
+        together = state["_together"]
+        if together is None:
+            if name not in state["_code"]:
+                self._load_once()
+            together = self._all()
+        if name in together:
+            return together[name]
+        if name in state["_unset"]:
+            raise ConfigError(state["_unset"][name])
+        return default
+
+    def _all(self) -> _Values:
+        state = self.__dict__
+        unset: Mapping[str, str] = state["_unset"]
+        defaults = {name: value for name, value in DEFAULTS.items() if name not in unset}
+        return _Values({**defaults, **state["_file"], **state["_code"]})
 
     def keys(self) -> list[str]:
         """The names of all settings."""
@@ -133,7 +141,7 @@ class PyMacaronConfig:
     def __setattr__(self, name: str, value: object) -> None:
         with self._lock:
             self._code[name] = value
-            self.__dict__["_changes"] += 1
+            self._changed()
             if is_sensitive(name) and isinstance(value, str) and value:
                 redactor.hide([value])
 
@@ -142,7 +150,7 @@ class PyMacaronConfig:
             if name not in self._code:
                 raise MissingSetting(f"{name!r} was not set by code")
             del self._code[name]
-            self.__dict__["_changes"] += 1
+            self._changed()
 
     def __contains__(self, name: object) -> bool:
         return name in self.keys()
@@ -177,7 +185,13 @@ class PyMacaronConfig:
         self.__dict__["_file"] = file
         self.__dict__["_unset"] = settings.unset
         self.__dict__["_loaded"] = True
-        self.__dict__["_changes"] += 1
+        self._changed()
+
+    def _changed(self) -> None:
+        state = self.__dict__
+        if state["_loaded"]:
+            state["_together"] = self._all()
+        state["_changes"] += 1
 
     def renew_lock(self) -> None:
         """After a fork: nobody in this process holds the lock."""

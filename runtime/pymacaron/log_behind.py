@@ -38,14 +38,20 @@ class Behind:
         self._lines: deque[Line] = deque()
         self._writing = threading.Lock()
         self._something = threading.Event()
+        self._told = False
         threading.Thread(target=self._run, name="log", daemon=True).start()
 
     def add(self, line: Line) -> None:
         self._lines.append(line)
-        if not self._something.is_set():
+        if not self._told:
+            self._told = True
             self._something.set()
         waiting = len(self._lines)
-        if waiting >= TOGETHER and self._writing.acquire(blocking=False):
+        if waiting >= TOGETHER:
+            self._write_some(waiting)
+
+    def _write_some(self, waiting: int) -> None:
+        if self._writing.acquire(blocking=False):
             try:
                 if self._ready():
                     self._write_piece()
@@ -76,6 +82,7 @@ class Behind:
         while True:
             self._something.wait()
             self._something.clear()
+            self._told = False
             time.sleep(self._pause)
             self.flush()
 

@@ -62,20 +62,16 @@ class HttpChecks:
         return self._pytest("testaccept", self._server(url, headers))
 
     def version(self, url: str, release: Release, headers: Mapping[str, str]) -> CheckResult:
-        seen = 0
-
         def ping() -> Ready[None] | Pending:
             problem = _ping(url, headers)
             return Pending(problem) if problem else Ready(None)
 
         def steady() -> Ready[None] | Pending:
-            nonlocal seen
-            found = _release(url, headers)
-            if found != release.id:
-                seen = 0
-                return Pending(f"/version tells {found or 'no release'}, not {release.id}")
-            seen += 1
-            return Ready(None) if seen >= STEADY else Pending()
+            for _ in range(STEADY):
+                found = _release(url, headers)
+                if found != release.id:
+                    return Pending(f"/version tells {found or 'no release'}, not {release.id}")
+            return Ready(None)
 
         try:
             for what, probe in (("/ping", ping), ("/version", steady)):

@@ -147,7 +147,9 @@ def main(rounds: int) -> None:
             with simulated(folder / "simulator") as simulation:
                 watch = Watch(simulation)
                 took = watch.taken if target == "gcp-cloud-run" else lambda: BEANSTALK_TAKES
-                threading.Thread(target=_rounds, args=(target, folder, took, rounds)).start()
+                measuring = threading.Thread(target=_rounds, args=(target, folder, took, rounds))
+                measuring.start()
+            measuring.join()
 
 
 def _rounds(target: str, folder: Path, took: Callable[[], float], rounds: int) -> None:

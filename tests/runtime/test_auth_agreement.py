@@ -51,7 +51,7 @@ def verdict_of_pyjwt(token: str) -> str:
         )
     except jwt.ExpiredSignatureError:
         return "expired"
-    except jwt.PyJWTError:
+    except (jwt.PyJWTError, TypeError):  # TypeError: of PyJWT 2.10
         return "invalid"
     return "good"
 

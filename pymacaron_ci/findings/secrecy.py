@@ -98,6 +98,12 @@ def _entries(case: Case) -> Iterator[Problem]:
                     "use another name",
                     case.at_key(setting, name),
                 )
+            elif name in seen:
+                yield error(
+                    f"{name} stands in env_secrets and in {setting}",
+                    "remove one of them",
+                    case.at_key(setting, name),
+                )
 
 
 def _why_no_name(entry: str) -> str:

@@ -80,12 +80,6 @@ def complaints(settings: Settings, release: Release) -> Iterator[Problem]:
             hint=f"the largest is {largest}: keep it in AWS Secrets Manager and name it in "
             "aws_secrets",
         )
-    twice = sorted(values.keys() & settings.aws_secrets.keys())
-    if twice:
-        yield Problem(
-            text=f"aws_secrets: {', '.join(twice)} is set already, by env_secrets or by us",
-            hint="take it out of one of them",
-        )
     platform = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}[
         architecture(settings.aws_instance_type)
     ]

@@ -220,8 +220,6 @@ def sizes(wanted: Wanted, release: Release) -> Iterator[Finding]:
     for name, value in release.environment.items():
         plain = value.reveal() if isinstance(value, Secret) else value
         size = len(plain.encode("utf-8", "surrogatepass"))
-        if name in wanted.secrets:
-            yield bad(f"{name} stands in env_secrets and in gcp_secrets", "remove one of them")
         if RESERVED.fullmatch(name):
             yield bad(f"{name} is Cloud Run's own variable", "give yours another name")
         if size > LONGEST_VALUE:

@@ -72,7 +72,6 @@ WITHIN = {"aws_vpc": VPC, "aws_subnets": [A]}
             {"aws_secrets": {"A": "a"}, "aws_platform_version": "4.9.3"},
             "is of 2024-10-27 and does not know aws_secrets",
         ),
-        ({}, {"aws_secrets": {"PORT": "a"}}, "aws_secrets: PORT is set already"),
         ({"networks": {}}, {}, "no default VPC in eu-west-1 (name one in aws_vpc"),
         ({"networks": {}}, WITHIN, f"there is no VPC {VPC} (aws_vpc)"),
         ({"networks": NETWORKS}, {"aws_vpc": VPC}, "aws_vpc needs aws_subnets"),

@@ -59,11 +59,12 @@ class Bearer:
         return request
 
     def _once_more(self, answer: Any, **options: Any) -> Any:
-        if answer.status_code != 401:
+        signed = answer.request.headers.get("Authorization")  # None where a redirect led elsewhere
+        if answer.status_code != 401 or not signed:
             return answer
         answer.content  # noqa: B018  (reads it, so that the connection can be used again)
         request = answer.request.copy()
-        refused = request.headers["Authorization"].removeprefix("Bearer ")
+        refused = signed.removeprefix("Bearer ")
         request.headers["Authorization"] = f"Bearer {self._token.value(refused)}"
         again = answer.connection.send(request, **options)
         again.request = request

@@ -21,8 +21,8 @@ _HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 class Gzipped:
     """Writes what it is given, compressed, to a stream, and knows the digests of both.
 
-    Each megabyte is a gzip member of its own (RFC 1952, 2.2), so that they can be compressed side
-    by side; where they end does not depend on the machine.
+    Each megabyte is a gzip member of its own (RFC 1952, 2.2; eStargz's layers are made so, too), so
+    that they can be compressed side by side; where they end does not depend on the machine.
     """
 
     def __init__(self, out: IO[bytes]) -> None:

@@ -147,9 +147,9 @@ def _console_scripts(entries: Iterable[Entry]) -> Iterator[tuple[str, str, str]]
         parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
         parser.optionxform = str  # type: ignore[assignment, method-assign]
         parser.read_string(entry.read().decode("utf-8"))
-        for name, target in (
-            parser["console_scripts"].items() if "console_scripts" in parser else ()
-        ):
+        if not parser.has_section("console_scripts"):
+            continue
+        for name, target in parser.items("console_scripts"):
             module, _, function = (part.strip() for part in target.split("[")[0].partition(":"))
             if re.fullmatch(r"[\w.-]+", name) and re.fullmatch(r"[\w.]+", function):
                 yield name, module, function

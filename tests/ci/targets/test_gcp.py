@@ -209,6 +209,8 @@ def server(answer: Callable[[BaseHTTPRequestHandler], tuple[int, Any]]) -> Itera
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
+            if status == 302:
+                self.send_header("Location", body)
             self.end_headers()
             self.wfile.write(data)
 
@@ -242,6 +244,18 @@ def test_a_token_that_was_revoked_is_made_anew_once() -> None:
         asked = GoogleSession.over(Renewed("first"), endpoints=Endpoints.all_at(url))
         assert asked.read("run", "v2/x") == {"name": "x"}
     assert seen == ["Bearer first", "Bearer token-1"]
+
+
+def test_a_token_does_not_follow_a_redirect_to_another_host() -> None:
+    seen: list[str | None] = []
+
+    def elsewhere(request: BaseHTTPRequestHandler) -> tuple[int, Any]:
+        seen.append(request.headers["Authorization"])
+        return 401, {}
+
+    with server(elsewhere) as other, server(lambda _: (302, other)) as url:
+        assert authorized(FixedToken("secret")).get(f"{url}/x", timeout=10).status_code == 401
+    assert seen == [None]
 
 
 def test_a_token_is_made_anew_before_it_ends_and_not_sooner() -> None:

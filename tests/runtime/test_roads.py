@@ -386,9 +386,11 @@ def masked(found: Answer) -> Any:
     return status, kept, body
 
 
-def test_both_roads_lead_to_the_same_answers(roads: tuple[Service, Service]) -> None:
+def test_both_roads_lead_to_the_same_answers(
+    roads: tuple[Service, Service], caplog: pytest.LogCaptureFixture
+) -> None:
     short, long = roads
-    logging.getLogger().setLevel(logging.CRITICAL)
+    caplog.set_level(logging.CRITICAL)
     traffic = Traffic(SEED)
     statuses: dict[str, int] = {}
     for number in range(REQUESTS):

@@ -34,6 +34,7 @@ class Endpoints:
     secretmanager: str = "https://secretmanager.googleapis.com"
     logging: str = "https://logging.googleapis.com"
     orgpolicy: str = "https://orgpolicy.googleapis.com"
+    compute: str = "https://compute.googleapis.com"
     container: str = "https://container.googleapis.com"
 
     @classmethod

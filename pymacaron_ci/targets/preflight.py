@@ -12,9 +12,11 @@ from pymacaron_ci.targets.calls import CallFailed
 
 @dataclass(frozen=True)
 class Finding:
-    """A problem; something that could not be checked; or a repository that may be created."""
+    """A problem; something worth knowing, or that could not be checked; or a repository that may
+    be created."""
 
     problem: Problem | None = None
+    note: str | None = None
     unchecked: str | None = None
     create_repository: str | None = None
 

@@ -85,7 +85,7 @@ def simulated(config: Config, endpoints: Endpoints, progress: Callable[[str], No
     token = gcp.FixedToken("simulated")
     session = gcp.GoogleSession.over(
         token,
-        endpoints=replace(gcp.Endpoints.all_at(endpoints.google), container=url),
+        endpoints=replace(gcp.Endpoints.all_at(endpoints.google), container=url, compute=url),
         progress=progress,
     )
     connect = on_loopback(url, asked, lambda: gcp.authorized(token))

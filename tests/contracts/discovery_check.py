@@ -77,7 +77,8 @@ class Checker:
         self.api = api
         self._schemas: Mapping[str, Schema] = document.get("schemas", {})
         self._parameters: Mapping[str, Schema] = document.get("parameters", {})
-        found = [(m["httpMethod"], _path_regex(m), m) for m in _walk(document)]
+        below = document.get("servicePath", "")
+        found = [(m["httpMethod"], _path_regex(below, m), m) for m in _walk(document)]
         # most literal characters first, so that ":wait" beats "{+name}"
         self._methods = sorted(found, key=lambda t: -len(re.sub(r"\{[^}]*\}", "", t[2]["path"])))
 
@@ -318,8 +319,8 @@ def _walk(node: Schema) -> Iterator[Schema]:
         yield from _walk(inner)
 
 
-def _path_regex(method: Schema) -> re.Pattern[str]:
-    out = []
+def _path_regex(below: str, method: Schema) -> re.Pattern[str]:
+    out = [re.escape(below)]
     for literal, plus, name in re.findall(r"([^{]+)|\{(\+?)([^}]+)\}", method["path"]):
         if literal:
             out.append(re.escape(literal))
@@ -418,6 +419,7 @@ ROUTES: Sequence[tuple[str, str, str]] = (
     ("run", r"/v2/projects/[^/]+/locations/", "run.v2"),
     ("run", r"/v1/projects/[^/]+/locations$", "run.v1"),
     ("run", r"/apis/", "run.v1"),
+    ("compute", r"/compute/v1/", "compute.v1"),
     ("container", r"/v1/projects/[^/]+/locations/[^/]+/(clusters|operations)", "container.v1"),
     ("artifactregistry", r"/v1/projects/[^/]+/locations/[^/]+/repositories", "artifactregistry.v1"),
     ("secretmanager", r"/v1/projects/[^/]+/secrets", "secretmanager.v1"),

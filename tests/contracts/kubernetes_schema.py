@@ -18,6 +18,7 @@ META = "io.k8s.apimachinery.pkg.apis.meta.v1"
 KINDS = (
     *(f"{CORE}.{kind}" for kind in ("Namespace", "ServiceAccount", "Secret", "ConfigMap")),
     *(f"{CORE}.{kind}" for kind in ("Service", "Endpoints", "Pod", "Event", "Node")),
+    f"{CORE}.ResourceQuota",
     *(f"{APPS}.{kind}" for kind in ("Deployment", "ReplicaSet")),
     "io.k8s.api.discovery.v1.EndpointSlice",
     "io.k8s.api.networking.v1.Ingress",

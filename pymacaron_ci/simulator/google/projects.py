@@ -21,6 +21,7 @@ TITLES = {
     "logging.googleapis.com": "Cloud Logging API",
     "cloudresourcemanager.googleapis.com": "Cloud Resource Manager API",
     "container.googleapis.com": "Kubernetes Engine API",
+    "compute.googleapis.com": "Compute Engine API",
 }
 
 
@@ -39,6 +40,8 @@ class Project:
     service_accounts: list[str] | None = None
     # accounts that the deployer may not act as
     act_as_denied: list[str] = field(default_factory=list)
+    # of every region: used, and how many there may be
+    cpu_quota: list[float] = field(default_factory=lambda: [12, 72])
     repositories: list[str] | None = None
     # e-mail addresses whose ID tokens may call private services, besides those in a service's own
     # policy

@@ -6,6 +6,7 @@ import zlib
 
 from pymacaron_ci.simulator.kubernetes.objects import Json, at, terminating
 from pymacaron_ci.simulator.kubernetes.pod_security import violated
+from pymacaron_ci.simulator.kubernetes.quotas import require_room
 from pymacaron_ci.simulator.kubernetes.resources import (
     DEPLOYMENTS,
     NAMESPACES,
@@ -58,6 +59,7 @@ class Admission:
         if resource is PODS:
             if not former:
                 self._account(thing)
+                require_room(self._store, thing)
             breach = violated(namespace, thing["spec"], "enforce")
             if breach and at(former, "spec") != thing["spec"]:
                 raise forbidden(resource, name, breach.replace("violate", "violates", 1))

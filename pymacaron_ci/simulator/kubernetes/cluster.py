@@ -14,6 +14,7 @@ from pymacaron_ci.simulator.instances import Runner
 from pymacaron_ci.simulator.kubernetes.control.deployments import Deployments
 from pymacaron_ci.simulator.kubernetes.control.endpoints import EndpointSlices
 from pymacaron_ci.simulator.kubernetes.control.garbage import Garbage
+from pymacaron_ci.simulator.kubernetes.control.quotas import Quotas
 from pymacaron_ci.simulator.kubernetes.control.recorder import Recorder
 from pymacaron_ci.simulator.kubernetes.control.replica_sets import ReplicaSets
 from pymacaron_ci.simulator.kubernetes.control.scaling import Autoscalers, Budgets
@@ -93,6 +94,7 @@ class Cluster:
             EndpointSlices(self.writer),
             self.ingresses,
             Budgets(self.writer),
+            Quotas(self.writer),
         )
         self._recorder = recorder
         self._garbage.begin()

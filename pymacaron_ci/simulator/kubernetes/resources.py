@@ -124,6 +124,13 @@ DISRUPTION_BUDGETS = Resource(
     short=("pdb",),
     subresources=("status",),
 )
+QUOTAS = Resource(
+    plural="resourcequotas",
+    kind="ResourceQuota",
+    package="io.k8s.api.core.v1",
+    short=("quota",),
+    subresources=("status",),
+)
 ACCESS_REVIEWS = Resource(
     plural="selfsubjectaccessreviews",
     kind="SelfSubjectAccessReview",
@@ -181,6 +188,7 @@ RESOURCES = (
     INGRESSES,
     AUTOSCALERS,
     DISRUPTION_BUDGETS,
+    QUOTAS,
     ACCESS_REVIEWS,
     RULES_REVIEWS,
     CERTIFICATES,

@@ -20,6 +20,7 @@ from pymacaron_ci.simulator.google.tokens import TokenDesk
 from pymacaron_ci.simulator.images import Images
 from pymacaron_ci.simulator.instances import Runner
 from pymacaron_ci.simulator.kubernetes.cluster import Cluster
+from pymacaron_ci.simulator.kubernetes.compute_api import ComputeApi
 from pymacaron_ci.simulator.kubernetes.container_api import ContainerApi
 from pymacaron_ci.simulator.kubernetes.nodes.containers import Patience
 from pymacaron_ci.simulator.kubernetes.settings import AllSettings
@@ -71,7 +72,8 @@ class KubernetesServer:
         self.settings = AllSettings(folder / "settings.json")
         self.faults = Faults(_fault, clock.sleep)
         self.on_call: Callable[[Request, bool], None] = lambda *_: None
-        self.google = GoogleApi(ContainerApi(projects, self.settings).routes(), tokens, clock)
+        apis = (ContainerApi(projects, self.settings), ComputeApi(projects))
+        self.google = GoogleApi([route for a in apis for route in a.routes()], tokens, clock)
         self.projects = projects
         self._clusters: dict[str, Cluster] = {}
         self._lock = threading.Lock()

@@ -9,7 +9,7 @@ from functools import partial
 from pymacaron_ci.model import Problem, Release
 from pymacaron_ci.targets import artifact_registry
 from pymacaron_ci.targets.gcp import GoogleSession
-from pymacaron_ci.targets.gke import names, planning, rights, workload
+from pymacaron_ci.targets.gke import names, planning, quota, rights, workload
 from pymacaron_ci.targets.gke.changes import refusal
 from pymacaron_ci.targets.gke.refusals import Refused
 from pymacaron_ci.targets.gke.resources import RESOURCES, path
@@ -33,6 +33,11 @@ class Preflight:
     def findings(self, release: Release) -> list[Finding]:
         found = [*sizes(release)]
         checks: list[Check] = [("the image repository", self._repository)]
+        if self.session is not None:
+            session = self.session
+            checks.append(
+                ("the region's quota", lambda: quota.of_region(session, self.wanted, self.sites))
+            )
         for site in self.sites:
             checks += self._of_site(site, release)
         return [*found, *rights.told(side_by_side(checks))]
@@ -62,8 +67,11 @@ class Preflight:
         there = "Namespace" in site.before.objects
         if there:
             deployment = workload.deployment(site.wanted, site.place, release)
+            yield (
+                f"a pod in {site.namespace}",
+                partial(_room, site, release.id, manifests, deployment),
+            )
             manifests = [*manifests, deployment]
-            yield f"a pod in {site.namespace}", partial(_pod, site, deployment)
         for manifest in manifests:
             if there or manifest["kind"] == "Namespace":
                 yield (
@@ -92,6 +100,21 @@ def _dry_run(site: Site, manifest: Manifest) -> Iterator[Finding]:
         if error.code in (403, 404) and error.reason != "Forbidden":
             return
         yield Finding(refusal(site, manifest, error).problems[0])
+
+
+def _room(
+    site: Site, release: str, manifests: Sequence[Manifest], deployment: Manifest
+) -> Iterator[Finding]:
+    """By the namespace's quotas; and where those don't forbid it, by trying."""
+    try:
+        found = [*quota.of_namespace(site, release, manifests)]
+    except Refused as error:
+        if error.code != 403:
+            raise
+        found = [Finding(unchecked=f"the quotas of {site.namespace}")]
+    yield from found
+    if not any(f.problem for f in found):
+        yield from _pod(site, deployment)
 
 
 def _pod(site: Site, deployment: Manifest) -> Iterator[Finding]:

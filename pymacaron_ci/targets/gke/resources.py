@@ -18,6 +18,7 @@ class Resource:
 
 RESOURCES: Mapping[str, Resource] = {
     "Namespace": Resource("v1", "namespaces", namespaced=False),
+    "ResourceQuota": Resource("v1", "resourcequotas"),
     "ServiceAccount": Resource("v1", "serviceaccounts"),
     "Secret": Resource("v1", "secrets"),
     "Service": Resource("v1", "services"),

@@ -85,6 +85,7 @@ class Gke:
             notes=(
                 *dict.fromkeys(self._clusters.notes),
                 *planning.notes(self._wanted, seen),
+                *(f.note for f in findings if f.note),
                 *([f"not checked, we may not look: {', '.join(unchecked)}"] if unchecked else []),
             ),
         )

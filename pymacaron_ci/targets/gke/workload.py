@@ -17,6 +17,7 @@ Manifest = dict[str, Any]
 
 PORT = 8080
 USER = 10001  # as our images have it; a number, so that Kubernetes can tell it isn't root
+SURGE = 25  # percent of the pods that a rollout starts before it ends others
 DRAIN = 10  # seconds between the news that a pod goes and its end: balancers need a moment
 GRACE = DRAIN + 20
 HISTORY = 5  # former releases that a rollback can bring back
@@ -61,7 +62,7 @@ def deployment(wanted: Wanted, place: Place, release: Release) -> Manifest:
         "revisionHistoryLimit": HISTORY,
         "strategy": {
             "type": "RollingUpdate",
-            "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"},
+            "rollingUpdate": {"maxUnavailable": 0, "maxSurge": f"{SURGE}%"},
         },
         "template": template(wanted, place, release),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from pymacaron_ci.targets.gke.workload import Manifest
 from tests.ci.targets.cloud_run_world import SECRET, release
 
 REPOSITORY = Path(__file__).resolve().parents[3]
+CONTRACTS = REPOSITORY / "tests" / "contracts"
 FOLDER = Path(kubernetes_validate.__file__).parent / "kubernetes-json-schema"
 VERSIONS = sorted(
     {tuple(map(int, p.name[1:].split("-")[0].split(".")[:2])) for p in FOLDER.glob("v1.*-strict")}
@@ -73,26 +74,43 @@ def test_every_manifest_is_valid_for_the_oldest_and_the_newest_kubernetes(versio
     assert len(kinds) == 8
 
 
-def test_googles_own_resources_are_as_their_definitions_want_them() -> None:
-    file = REPOSITORY / "pymacaron_ci/simulator/kubernetes/crds.json"
-    known = json.loads(file.read_text(encoding="utf-8"))["schemas"]
-    schemas = {
-        name.rpartition(".")[2]: _strict(s["properties"]["spec"]) for name, s in known.items()
-    }
+@pytest.fixture(scope="module")
+def documented() -> dict[str, Any]:
+    """By kind: the version and the schema of `spec`, as Google documents them."""
+    found: dict[str, Any] = json.loads((CONTRACTS / "gke_resources.json").read_text("utf-8"))
+    return found
+
+
+def test_googles_own_resources_are_as_google_documents_them(documented: Any) -> None:
     found = [m for m in every() if m["kind"] in GOOGLES]
     assert {m["kind"] for m in found} == set(GOOGLES)
     for manifest in found:
-        jsonschema.validate(manifest["spec"], schemas[manifest["kind"]])
+        assert manifest["apiVersion"] == documented[manifest["kind"]]["apiVersion"]
+        jsonschema.validate(manifest["spec"], documented[manifest["kind"]]["spec"])
 
 
-def _strict(schema: Any) -> Any:
-    """Unknown fields are refused."""
-    if isinstance(schema, list):
-        return [_strict(s) for s in schema]
-    if not isinstance(schema, dict):
-        return schema
-    made = {k: _strict(v) for k, v in schema.items()}
-    return {**made, "additionalProperties": False} if "properties" in made else made
+def test_a_field_that_google_does_not_document_is_noticed(documented: Any) -> None:
+    (backend,) = (m for m in manifests(PLAIN, "live") if m["kind"] == "BackendConfig")
+    wrong = {**backend["spec"], "healthCheck": {**backend["spec"]["healthCheck"], "interval": 5}}
+    with pytest.raises(jsonschema.ValidationError, match="interval"):
+        jsonschema.validate(wrong, documented["BackendConfig"]["spec"])
+
+
+def test_the_simulated_cluster_knows_the_fields_that_google_documents(documented: Any) -> None:
+    file = REPOSITORY / "pymacaron_ci/simulator/kubernetes/crds.json"
+    known = json.loads(file.read_text(encoding="utf-8"))["schemas"]
+    for kind in GOOGLES:
+        (schema,) = (s for name, s in known.items() if name.endswith(f".{kind}"))
+        assert fields(schema["properties"]["spec"]) == fields(documented[kind]["spec"])
+
+
+def fields(schema: Mapping[str, Any]) -> Any:
+    """Names and types, without what limits the values."""
+    if schema["type"] == "array":
+        return [fields(schema["items"])]
+    if schema["type"] != "object":
+        return schema["type"]
+    return {name: fields(child) for name, child in schema["properties"].items()}
 
 
 # https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted

@@ -181,7 +181,7 @@ def plan_lines(plan: Plan) -> list[str]:
     if plan.current:
         lines = [f"live now     release {plan.current.id}, version {plan.current.version}"]
     else:
-        lines = ["live now     nothing of ours that is known"]
+        lines = ["live now     nothing that this tool deployed"]
     if not plan.phases:
         lines.append("no change    this release is live and proven")
     else:
@@ -193,7 +193,11 @@ def plan_lines(plan: Plan) -> list[str]:
                 tests = ", then the acceptance tests" if phase.proof == "tests" else ""
                 lines.append(f"{'':<12} proof: health, /ping, /version carries {release.id}{tests}")
     names = ", ".join(sorted(s.name for s in release.secrets))
-    lines.append(f"secrets      {names or 'none'} (by name only)" if names else "secrets      none")
+    if release.kept:
+        names = "as the release had them"
+    else:
+        names = f"{names} (by name only)" if names else "none"
+    lines.append(f"secrets      {names}")
     if plan.url:
         lines.append(f"live at      {plan.url}")
     lines.extend(f"note         {note}" for note in plan.notes)

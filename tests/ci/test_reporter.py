@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -50,6 +51,11 @@ def test_the_plan_tells_what_is_live_what_changes_and_secrets_by_name_only() -> 
     ):
         assert expected in text
     assert "planted-value" not in text
+
+
+def test_a_release_that_is_put_back_keeps_its_secrets() -> None:
+    lines = plan_lines(replace(PLAN, release=replace(RELEASE, environment={}, kept=True)))
+    assert "secrets      as the release had them" in lines
 
 
 def test_a_note_of_the_plan_is_not_told_again_at_the_end() -> None:

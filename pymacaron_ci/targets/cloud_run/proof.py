@@ -130,7 +130,7 @@ _CAUSES = (
     (
         ("failed to start and listen", "health_check_container_error", "startup probe"),
         "the container must listen on 0.0.0.0 and the port that PORT names, and answer the startup "
-        "probe: its log lines above tell why it did not",
+        "probe: its log lines tell why it did not",
     ),
     (
         ("memory limit", "out of memory", "oom"),

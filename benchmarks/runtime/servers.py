@@ -18,7 +18,7 @@ from cases import Case
 HERE = Path(__file__).parent
 TICK = os.sysconf("SC_CLK_TCK")
 HAND, FASTAPI, OURS = "Flask + pydantic by hand, gunicorn", "FastAPI, uvicorn", "pymacaron"
-TOUCHED = "pymacaron, Flask's contexts touched"
+TOUCHED, QUIET = "pymacaron, Flask's contexts touched", "pymacaron, no request logged"
 FLOOR, GUNICORN_FLOOR = "floor: constant bytes, granian", "floor: constant bytes, gunicorn"
 
 
@@ -61,6 +61,7 @@ def servers(workers: int = 1) -> list[Server]:
         Server(name=FASTAPI, command=(*uvicorn, *fast, "by_fastapi:app")),
         Server(name="Litestar, uvicorn", command=(*uvicorn, *fast, "by_litestar:app")),
         Server(name=OURS, command=ours, folder=service, environ=own),
+        Server(name=QUIET, command=ours, folder=service, environ={**own, "BENCH_QUIET": "1"}),
         Server(name=TOUCHED, command=ours, folder=service, environ={**own, "BENCH_TOUCH": "1"}),
         Server(
             name=f"{OURS} on gunicorn",

@@ -39,10 +39,18 @@ class RequestInfo:
 
     @property
     def path(self) -> str:
-        raw = str(self.environ.get("PATH_INFO", ""))
-        if raw.isascii():
-            return raw
-        return raw.encode("latin-1", "replace").decode("utf-8", "replace")
+        return text_of(self.raw_path)
+
+    @property
+    def raw_path(self) -> str:
+        """As WSGI has it."""
+        return str(self.environ.get("PATH_INFO", ""))
+
+
+def text_of(raw_path: str) -> str:
+    if raw_path.isascii():
+        return raw_path
+    return raw_path.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
 current: ContextVar[RequestInfo | None] = ContextVar("pymacaron_request", default=None)

@@ -60,7 +60,7 @@ class _Process:
         self.id = os.getpid()
 
 
-_process = _Process()
+process = _Process()
 
 
 class TextFormatter(logging.Formatter):
@@ -90,8 +90,8 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         severity = SEVERITY.get(record.levelno) or quoted(record.levelname)[1:-1]
         message = quoted(redactor.text(record.getMessage()))
-        origin = origin_of(current.get())
-        parts = [self.line(record.created, severity, message, quoted(record.name), *origin)]
+        start = self.start(rfc3339(record.created), severity, message, quoted(record.name))
+        parts = [start + self.origin(*origin_of(current.get()))]
         fields = getattr(record, "fields", None)
         if fields:
             parts.extend(f"{quoted(str(k))}: {_json(v)}" for k, v in fields.items())
@@ -102,28 +102,21 @@ class JsonFormatter(logging.Formatter):
             parts.append(f'"stack": {quoted(redactor.text(record.stack_info))}')
         return ", ".join(parts) + "}"
 
-    def line(
-        self,
-        created: float,
-        severity: str,
-        message: str,
-        logger: str,
-        request_id: str,
-        trace_id: str,
-        user: str,
-    ) -> str:
-        """The beginning of a line, up to what is its own. `message` and `logger` are JSON.
+    def start(self, when: str, severity: str, message: str, logger: str) -> str:
+        """The beginning of a line, which all lines have. `message` and `logger` are JSON.
 
         Written by hand: json.dumps() of a dict takes longer than all the rest of a line."""
-        line = (
-            f'{{"time": "{_rfc3339(created)}", "severity": "{severity}", "message": {message}, '
-            f'"logger": {logger}, "pid": {_process.id}{self._constant}'
+        return (
+            f'{{"time": "{when}", "severity": "{severity}", "message": {message}, '
+            f'"logger": {logger}, "pid": {process.id}{self._constant}'
         )
-        if request_id:
-            line += f', "request_id": "{request_id}"'
-            if trace_id:
-                line += f', "trace_id": "{trace_id}"'
-        return f'{line}, "user": {quoted(redactor.text(printable(user)))}' if user else line
+
+    def origin(self, request_id: str, trace_id: str, user: str) -> str:
+        """What follows, of a request."""
+        text = f', "request_id": "{request_id}"' if request_id else ""
+        if trace_id:
+            text += f', "trace_id": "{trace_id}"'
+        return f'{text}, "user": {quoted(redactor.text(printable(user)))}' if user else text
 
 
 class SafeHandler(logging.Handler):
@@ -305,7 +298,7 @@ def origin_of(info: RequestInfo | None) -> tuple[str, str, str]:
     return request_id, trace_id, user
 
 
-def _rfc3339(seconds: float) -> str:
+def rfc3339(seconds: float) -> str:
     whole = int(seconds)
     return f"{_second(whole)}.{int((seconds - whole) * 1_000_000):06d}Z"
 

@@ -8,8 +8,17 @@ import time
 from functools import lru_cache
 
 from pymacaron.config import get_config
-from pymacaron.context import RequestInfo
-from pymacaron.log import SEVERITY, JsonFormatter, SafeHandler, origin_of, printable, quoted
+from pymacaron.context import RequestInfo, text_of
+from pymacaron.log import (
+    SEVERITY,
+    JsonFormatter,
+    SafeHandler,
+    origin_of,
+    printable,
+    process,
+    quoted,
+    rfc3339,
+)
 from pymacaron.redaction import redactor
 
 log = logging.getLogger("pymacaron.request")
@@ -17,62 +26,78 @@ log = logging.getLogger("pymacaron.request")
 # Asked every few seconds by load balancers: not worth a line each.
 PROBES = ("/ping", "/ready", "/metrics")
 LOGGER = '"pymacaron.request"'
-# Longer paths come from outside, and would fill the memory.
+# Where no operation is, the route comes from outside, and longer ones would fill the memory.
 REMEMBERED_LENGTH = 100
+# Stands in no line: there it would be escaped.
+GAP = "\0"
 
 
 def write(
     method: str, route: str, status: int, seconds: float, size: int, info: RequestInfo | None
 ) -> None:
     """One line per request; none for a probe that went well, unless `log_probes: true`."""
-    level = logging.ERROR if status >= 500 else logging.INFO
+    level = level_of(status)
     if not log.isEnabledFor(level):
         return
     if route in PROBES and status < 400 and not get_config().get("log_probes"):
         return
-    path = info.path if info is not None else route
     handler = _only_ours(level)
     if handler is None:
-        _record(level, method, route, printable(path), status, seconds * 1000, size)
+        path = printable(info.path if info is not None else route)
+        _record(level, method, route, path, status, seconds * 1000, size)
         return
-    handler.write_made(
-        (
-            *(_line, handler.formatter, time.time(), level, method, route, path),
-            *(status, seconds, size, *origin_of(info)),
-        ),
-        at_once=level >= logging.WARNING,
-    )
+    path = info.raw_path if info is not None else route
+    what = (handler.formatter, method, route, status, path, time.time(), seconds, size)
+    handler.write_made((_line, *what, *origin_of(info)), status >= 500)
+
+
+def level_of(status: int) -> int:
+    return logging.ERROR if status >= 500 else logging.INFO
 
 
 def _line(
     formatter: JsonFormatter,
-    created: float,
-    level: int,
     method: str,
     route: str,
-    path: str,
     status: int,
+    path: str,
+    created: float,
     seconds: float,
     size: int,
     *origin: str,
 ) -> str:
-    words = _known if path == route and len(path) <= REMEMBERED_LENGTH else _words
-    text, fields = words(method, route, path, redactor.version)
+    make = _form if len(route) <= REMEMBERED_LENGTH else _form.__wrapped__
+    of_route, form = make(formatter, method, route, status, redactor.version, process.id)
+    a, b, c, d, e, f, g, h, i = form
+    shown = of_route if path == route else _shown(text_of(path))
     ms = f"{seconds * 1000:.2f}"
-    message = f'"{text} {status} {ms} ms {size} B"'
-    start = formatter.line(created, SEVERITY[level], message, LOGGER, *origin)
-    return f'{start}, {fields}, "status": {status}, "ms": {ms}, "bytes": {size}}}'
+    return (
+        f"{a}{rfc3339(created)}{b}{shown}{c}{ms}{d}{size}{e}{formatter.origin(*origin)}"
+        f"{f}{shown}{g}{ms}{h}{size}{i}"
+    )
 
 
-def _words(method: str, route: str, path: str, version: int) -> tuple[str, str]:
-    """The beginning of the message, and the fields, in JSON. `version`: of what is redacted."""
-    del version
-    method, shown = quoted(redactor.text(method)), quoted(redactor.text(printable(path)))
-    route = quoted(redactor.text(route))
-    return f"{method[1:-1]} {shown[1:-1]}", f'"method": {method}, "route": {route}, "path": {shown}'
+def _shown(path: str) -> str:
+    return quoted(redactor.text(printable(path)))[1:-1]
 
 
-_known = lru_cache(maxsize=512)(_words)
+@lru_cache(maxsize=512)
+def _form(
+    formatter: JsonFormatter, method: str, route: str, status: int, version: int, pid: int
+) -> tuple[str, list[str]]:
+    """The route as a path is shown, and what is the same in all lines of a route and status; in
+    between stand time, path, ms, bytes, origin, path, ms and bytes. `version`: of what is redacted.
+    """
+    del version, pid
+    method, route_text = quoted(redactor.text(method)), quoted(redactor.text(route))
+    message = f'"{method[1:-1]} {GAP} {status} {GAP} ms {GAP} B"'
+    severity = SEVERITY[level_of(status)]
+    line = (
+        f"{formatter.start(GAP, severity, message, LOGGER)}{GAP}"
+        f', "method": {method}, "route": {route_text}, "path": "{GAP}", '
+        f'"status": {status}, "ms": {GAP}, "bytes": {GAP}}}'
+    )
+    return _shown(route), line.split(GAP)
 
 
 def _only_ours(level: int) -> SafeHandler | None:

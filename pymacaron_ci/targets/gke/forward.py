@@ -7,8 +7,10 @@ https://kubernetes.io/docs/tasks/access-application-cluster/access-cluster-servi
 
 from __future__ import annotations
 
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from pymacaron_ci.errors import Failure
@@ -33,13 +35,21 @@ HOP_BY_HOP = frozenset(
 )
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A test that has hung up already is told nothing, and nobody else is."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class Forwarder:
     """Serves from when it is made until the process ends."""
 
     def __init__(self, kube: Kubernetes, service: str) -> None:
         """`service`: the path of a Service's proxy below the API server."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(kube, service))
-        self._server.daemon_threads = True
+        self._server = Server(("127.0.0.1", 0), _handler(kube, service))
         threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from pymacaron_ci.errors import DeployError
 from pymacaron_ci.targets.gke import rollout
 from pymacaron_ci.targets.gke.access import Endpoint, endpoint_of
 from pymacaron_ci.targets.gke.changes import revived
-from pymacaron_ci.targets.gke.forward import inner_headers, inner_path
+from pymacaron_ci.targets.gke.forward import Server, inner_headers, inner_path
 from pymacaron_ci.targets.gke.owned import applied
 from pymacaron_ci.targets.gke.proof import url_of
 from pymacaron_ci.targets.gke.rights import Right, granted
@@ -309,6 +310,19 @@ def test_live_is_where_live_url_leads_unless_the_load_balancer_has_its_own_port(
 ) -> None:
     body = None if ingress is None else {"status": {"loadBalancer": {"ingress": ingress or []}}}
     assert url_of(body, "https://hello.test") == expected
+
+
+@pytest.mark.parametrize(("error", "shown"), [(BrokenPipeError(), False), (ValueError(), True)])
+def test_a_test_that_hangs_up_shows_no_traceback(
+    error: Exception, shown: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = Server(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    try:
+        raise error
+    except type(error):
+        server.handle_error(None, ("127.0.0.1", 1))
+    server.server_close()
+    assert ("Traceback" in capsys.readouterr().err) is shown
 
 
 @pytest.mark.parametrize(

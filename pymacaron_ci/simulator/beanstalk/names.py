@@ -16,7 +16,7 @@ from pymacaron_ci.targets.beanstalk import Beanstalk, Patience
 
 REGION = "eu-west-1"  # where the configuration names none
 # A loopback cloud is quick, and nobody minds being asked often.
-PATIENCE = Patience(launch=300, grace=2, settle=3, drain=2, first=0.02, most=0.1)
+PATIENCE = Patience(launch=300, grace=6, settle=3, drain=2, first=0.02, most=0.1)
 
 
 def simulated(config: Config, url: str, progress: Callable[[str], None]) -> Beanstalk:

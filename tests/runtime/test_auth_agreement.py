@@ -77,7 +77,7 @@ def stricter(claims: Mapping[str, Any]) -> bool:
     )
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(
     changes=st.lists(A_CHANGE, max_size=2),
     secret=st.sampled_from(["s" * 64] * 9 + ["t" * 64]),

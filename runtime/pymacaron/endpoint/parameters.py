@@ -12,7 +12,6 @@ from pymacaron.endpoint.texts import (
     Undecodable,
     cookies_of,
     decode,
-    is_plain,
     kind_of_schema,
     latin,
     properties_of,
@@ -51,7 +50,7 @@ class Reader:
         self.encoded = parameter.where == "query"
         self._scalar = scalar(parameter.schema)
         self._build = self._builder(parameter.schema)
-        self._data = self._getter()
+        self._quick = self._plain() or self._data
         self._absent: Any = MISSING
 
     def prepare(self) -> None:
@@ -63,7 +62,7 @@ class Reader:
         """The argument's value: validated, the default, or None. `source`: a mapping of names to
         lists of texts (for a path or header: to a text)."""
         try:
-            data = self._data(source)
+            data = self._quick(source)
         except Undecodable:
             problems.found.append(f"{self.where} /{self.name}: is not valid UTF-8")
             return None
@@ -94,61 +93,36 @@ class Reader:
         except Invalid:
             return self.default
 
-    def _getter(self) -> Callable[[Any], Any]:
-        """Source → JSON data, MISSING or EMPTY."""
-        name, build, parameter = self.name, self._build, self.parameter
-        bare = parameter.media_type is None and parameter.style in ("simple", "form")
-        if self.kind == "scalar" and bare and not parameter.allow_empty:
-            if self.where == "path":
-                return self._plain_in_path()
-            if self.where == "query":
-                return self._plain_in_query()
+    def _data(self, source: Any) -> Any:
         if self.where in ("path", "header"):
-            key = name if self.where == "path" else self.header
+            text = source.get(self.name if self.where == "path" else self.header)
+            return MISSING if text is None else self._build([text], source)
+        values = source.get(self.name)
+        if values is None:
+            if self.kind == "object":
+                return self._build([], source)
+            return MISSING
+        if self.parameter.allow_empty and values[0] == "" and self.kind == "scalar":
+            return "" if "string" in scalar_types(self.parameter.schema) else EMPTY
+        return self._build(values, source)
 
-            def one(source: Any) -> Any:
-                text = source.get(key)
-                return MISSING if text is None else build([text], source)
+    def _plain(self) -> Callable[[Any], Any] | None:
+        """What `_data` does, for the parameters that most have: scalars in a path or query that are
+        written as they are. None: this is another one."""
+        name, convert, parameter = self.name, self._scalar, self.parameter
+        bare = parameter.media_type is None and parameter.style in ("simple", "form")
+        if self.kind != "scalar" or not bare or parameter.allow_empty:
+            return None
 
-            return one
-        missing = build if self.kind == "object" else lambda *_: MISSING
-        if self.kind == "scalar" and parameter.allow_empty:
-            empty = "" if "string" in scalar_types(parameter.schema) else EMPTY
-
-            def perhaps_empty(source: Any) -> Any:
-                values = source.get(name)
-                if values is None:
-                    return MISSING
-                return empty if values[0] == "" else build(values, source)
-
-            return perhaps_empty
-
-        def some(source: Any) -> Any:
-            values = source.get(name)
-            return missing([], source) if values is None else build(values, source)
-
-        return some
-
-    def _plain_in_path(self) -> Callable[[Any], Any]:
-        name, convert = self.name, self._scalar
-
-        def data(source: Any) -> Any:
+        def in_path(source: Any) -> Any:
             text = source.get(name)
             return MISSING if text is None else convert(text)
 
-        return data
-
-    def _plain_in_query(self) -> Callable[[Any], Any]:
-        name, convert = self.name, self._scalar
-
-        def data(source: Any) -> Any:
+        def in_query(source: Any) -> Any:
             values = source.get(name)
-            if values is None:
-                return MISSING
-            text = values[0]
-            return convert(text if is_plain(text) else decode(text))
+            return MISSING if values is None else convert(decode(values[0]))
 
-        return data
+        return {"path": in_path, "query": in_query}.get(self.where)
 
     def _text(self, text: str) -> str:
         if self.encoded:

@@ -30,11 +30,6 @@ def decode(text: str) -> str:
         raise Undecodable from error
 
 
-def is_plain(text: str) -> bool:
-    """Whether decoding it changes nothing."""
-    return "%" not in text and "+" not in text and text.isascii()
-
-
 def latin(text: str) -> str:
     """WSGI hands on bytes as Latin-1."""
     try:
@@ -53,15 +48,11 @@ def query_of(environ: dict[str, Any]) -> dict[str, list[str]]:
         if not pair:
             continue
         name, _, value = pair.partition("=")
-        if not is_plain(name):
-            try:
-                name = decode(name)
-            except Undecodable:
-                continue
-        if name in found:
-            found[name].append(value)
-        else:
-            found[name] = [value]
+        try:
+            key = decode(name)
+        except Undecodable:
+            continue
+        found.setdefault(key, []).append(value)
     return found
 
 

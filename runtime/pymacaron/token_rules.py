@@ -27,7 +27,7 @@ _Settings = tuple[Any, Any, Any, tuple[str, ...], Any, Any, tuple[str, ...]]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Rules:
-    """What a good token looks like here. Of equal settings there is one."""
+    """What a good token looks like here."""
 
     secret: str | None = field(repr=False)
     issuer: str
@@ -44,13 +44,7 @@ class Rules:
 
 def rules(conf: PyMacaronConfig) -> Rules:
     """The configured rules. Raises ConfigError for settings that no token can be checked with."""
-    return _rules_of(conf, changes_of(conf))
-
-
-@functools.lru_cache(maxsize=8)
-def _rules_of(conf: PyMacaronConfig, changes: int) -> Rules:
-    del changes  # with others these rules are not asked for any more
-    return _rules(*_settings(conf))
+    return _rules(conf, changes_of(conf))
 
 
 def problems(conf: PyMacaronConfig) -> list[str]:
@@ -79,7 +73,9 @@ def _settings(conf: PyMacaronConfig) -> _Settings:
 
 
 @functools.lru_cache(maxsize=8)
-def _rules(*settings: Any) -> Rules:
+def _rules(conf: PyMacaronConfig, changes: int) -> Rules:
+    del changes  # with others these rules are not asked for any more
+    settings = _settings(conf)
     found = _problems(*settings)
     if found:
         raise ConfigError("\n".join(found))

@@ -120,6 +120,7 @@ def _check_signature(
     try:
         algorithm, key = _own_key(header["alg"], rules) or _key_of_others(header, rules)
         good = algorithm.verify(signed, key, signature)
+    # NotImplementedError is PyJWT's for an algorithm that needs cryptography where it is missing.
     except (jwt.PyJWTError, NotImplementedError, ValueError, TypeError) as error:
         raise AuthInvalidTokenError("JWT token is invalid") from error
     if not good:

@@ -73,8 +73,8 @@ def id_for(environ: Mapping[str, Any]) -> str:
         return _new_id()
 
 
-# Made in advance, many at a time: asking the system for random bytes costs more than all the rest
-# of a small request, and gives other threads the interpreter meanwhile.
+# Made in advance, many at a time: asking the system for random bytes gives other threads the
+# interpreter, in the middle of a request that has to wait for it then.
 _new_ids: list[str] = []
 os.register_at_fork(after_in_child=_new_ids.clear)
 

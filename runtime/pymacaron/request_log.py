@@ -105,14 +105,13 @@ def _only_ours(level: int) -> SafeHandler | None:
     if log.filters or logging.getLogRecordFactory() is not logging.LogRecord:
         return None
     logger = log
-    while (parent := logger.parent) is not None:
+    while logger.parent is not None:
         if logger.handlers or not logger.propagate:
             return None
-        logger = parent
-    handlers = logger.handlers
-    if len(handlers) != 1:
+        logger = logger.parent
+    if len(logger.handlers) != 1:
         return None
-    handler = handlers[0]
+    handler = logger.handlers[0]
     if type(handler) is not SafeHandler or type(handler.formatter) is not JsonFormatter:
         return None
     return handler if handler.level <= level and not handler.filters else None

@@ -83,8 +83,7 @@ class Endpoint:
         started = time.perf_counter()
         try:
             accept = call.environ.get("HTTP_ACCEPT")
-            if accept is not None:
-                self.answers.check_accept(accept)
+            self.answers.check_accept(accept)
             positional, named = NOTHING if self._bare else self._arguments(call)
             try:
                 result = self.handler(*positional, **named)

@@ -169,8 +169,8 @@ def refusal(environ: WSGIEnvironment) -> int:
     elif not host or "," in host:
         return 400
     # What is not undone here can't be understood; a proxy may have read it in another way.
-    if "HTTP_TRANSFER_ENCODING" in environ:
-        return 0 if environ["HTTP_TRANSFER_ENCODING"].lower() == "chunked" else 501
+    if environ.get("HTTP_TRANSFER_ENCODING", "chunked").lower() != "chunked":
+        return 501
     return 0
 
 

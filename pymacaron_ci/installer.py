@@ -290,19 +290,9 @@ def _link(site: Path, paths: Sequence[Path], over: Path | None) -> None:
 
 def _write_scripts(site: Path, python: Path) -> None:
     """--target leaves scripts that start the outer interpreter; these start the inner one."""
-    import configparser
-
     shutil.rmtree(site / "bin", ignore_errors=True)
     for file in sorted(site.glob("*.dist-info/entry_points.txt")):
-        parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
-        parser.optionxform = str  # type: ignore[assignment, method-assign]
-        parser.read_string(file.read_text(encoding="utf-8"))
-        if not parser.has_section("console_scripts"):
-            continue
-        for name, entry in parser.items("console_scripts"):
-            module, function = (part.strip() for part in entry.split("[")[0].split(":", 1))
-            if not re.fullmatch(r"[\w.-]+", name) or not re.fullmatch(r"[\w.]+", function):
-                continue
+        for name, module, function in console_scripts(file.read_text(encoding="utf-8")):
             script = python.parent / name
             script.write_text(
                 _SCRIPT.format(
@@ -311,3 +301,18 @@ def _write_scripts(site: Path, python: Path) -> None:
                 encoding="utf-8",
             )
             script.chmod(0o755)
+
+
+def console_scripts(entry_points: str) -> Iterator[tuple[str, str, str]]:
+    """The commands that a package's entry_points.txt names: name, module, function."""
+    import configparser
+
+    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read_string(entry_points)
+    if not parser.has_section("console_scripts"):
+        return
+    for name, target in parser.items("console_scripts"):
+        module, _, function = (part.strip() for part in target.split("[")[0].partition(":"))
+        if re.fullmatch(r"[\w.-]+", name) and re.fullmatch(r"[\w.]+", function):
+            yield name, module, function

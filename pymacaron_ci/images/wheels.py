@@ -14,6 +14,7 @@ from typing import IO
 
 from pymacaron_ci.context import Entry
 from pymacaron_ci.errors import BuildError
+from pymacaron_ci.installer import console_scripts
 
 _SHEBANG = b"#!/usr/bin/env python3\n"
 _PLACEHOLDER = b"#!python"  # the first line of a wheel's own scripts
@@ -139,17 +140,6 @@ def _place(name: str, wheel: str) -> PurePosixPath | None:
 
 
 def _console_scripts(entries: Iterable[Entry]) -> Iterator[tuple[str, str, str]]:
-    import configparser
-
     for entry in sorted(entries, key=lambda each: each.path):
-        if not re.fullmatch(r"[^/]+\.dist-info/entry_points\.txt", entry.path):
-            continue
-        parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
-        parser.optionxform = str  # type: ignore[assignment, method-assign]
-        parser.read_string(entry.read().decode("utf-8"))
-        if not parser.has_section("console_scripts"):
-            continue
-        for name, target in parser.items("console_scripts"):
-            module, _, function = (part.strip() for part in target.split("[")[0].partition(":"))
-            if re.fullmatch(r"[\w.-]+", name) and re.fullmatch(r"[\w.]+", function):
-                yield name, module, function
+        if re.fullmatch(r"[^/]+\.dist-info/entry_points\.txt", entry.path):
+            yield from console_scripts(entry.read().decode("utf-8"))

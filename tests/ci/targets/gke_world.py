@@ -223,3 +223,11 @@ def world(
             server.stop()
         errors = made.recorder.errors  # Google's own descriptions judge every call
         assert not errors, errors
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[World]:
+    """A world in which release 1 is live."""
+    with world(folder) as made:
+        assert made.deploy(release("1")).status == "deployed"
+        yield made

@@ -14,14 +14,13 @@ from pymacaron_ci.model import Secret
 from pymacaron_ci.simulator.faults import Fault
 from pymacaron_ci.targets.gke.preflight import sizes
 from pymacaron_ci.targets.gke.wanted import Spot
-from tests.ci.targets.gke_world import World, release, world
+from tests.ci.targets.gke_world import World, release, serving
 
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Release 1 is live; what a test takes away from the cluster, it gives back."""
-    with world(tmp_path_factory.mktemp("cloud")) as made:
-        assert made.deploy(release("1")).status == "deployed"
+    with serving(tmp_path_factory.mktemp("cloud")) as made:
         yield made
 
 

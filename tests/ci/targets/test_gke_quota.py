@@ -14,7 +14,7 @@ from pymacaron_ci.model import Secret
 from pymacaron_ci.simulator.faults import Fault
 from pymacaron_ci.targets.gke.quota import amount, lacking
 from tests.ci.targets.cloud_run_world import PROJECT
-from tests.ci.targets.gke_world import World, release, world
+from tests.ci.targets.gke_world import World, release, serving
 
 JSON = {"Content-Type": "application/json"}
 QUOTAS = "api/v1/namespaces/hello/resourcequotas"
@@ -23,8 +23,7 @@ QUOTAS = "api/v1/namespaces/hello/resourcequotas"
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Release 1 is live: two pods of one CPU and 100 MiB each."""
-    with world(tmp_path_factory.mktemp("cloud")) as made:
-        assert made.deploy(release("1")).status == "deployed"
+    with serving(tmp_path_factory.mktemp("cloud")) as made:
         yield made
 
 

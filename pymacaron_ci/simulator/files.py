@@ -39,7 +39,7 @@ def write_atomic(path: Path, data: bytes) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
         Path(name).replace(path)
-    except BaseException:
+    except BaseException:  # a signal, too: half a file is not left behind
         with contextlib.suppress(FileNotFoundError):
             Path(name).unlink()
         raise

@@ -42,7 +42,7 @@ class Pool:
         try:
             if instance is None or not alive(instance):
                 instance = self._replace(revision, slot)
-        except BaseException:
+        except BaseException:  # whatever it was, the place that was taken is free again
             self._release(revision, slot)
             raise
         return instance, lambda: self._release(revision, slot)

@@ -45,13 +45,17 @@ class Server(ThreadingHTTPServer):
 
 
 class Forwarder:
-    """Serves from when it is made until the process ends."""
+    """Serves from when it is made until `close`, or the process' end."""
 
     def __init__(self, kube: Kubernetes, service: str) -> None:
         """`service`: the path of a Service's proxy below the API server."""
         self._server = Server(("127.0.0.1", 0), _handler(kube, service))
         threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
 
 
 def _handler(kube: Kubernetes, service: str) -> type[BaseHTTPRequestHandler]:

@@ -43,6 +43,11 @@ class Proof:
             self._forwarders[key] = Forwarder(site.kube, f"{service}/proxy")
         return self._forwarders[key].url
 
+    def close(self) -> None:
+        for forwarder in self._forwarders.values():
+            forwarder.close()
+        self._forwarders.clear()
+
     def public_url(self, site: Site) -> str | None:
         """Where everybody reaches a place; None for one without a load balancer."""
         if site.place != "live" or not site.wanted.ingress:

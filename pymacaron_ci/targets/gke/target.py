@@ -137,6 +137,10 @@ class Gke:
         if isinstance(step, SpotStep) and self._release is not None:
             self._changes.take_back(step, self._release, self._site(step.place))
 
+    def close(self) -> None:
+        """Ends what serves on loopback; else the process' end does."""
+        self._proof.close()
+
     def _site(self, place: Place) -> Site:
         if place not in self._sites:
             spot = self._wanted.spot(place)

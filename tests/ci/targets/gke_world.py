@@ -119,16 +119,21 @@ class World:
         **changes: Any,
     ) -> Report:
         """As a user would: a new process, that knows nothing but what the cluster holds."""
-        return pipeline.run(
-            pipeline.Job(
-                release=release,
-                target=target or self.target(**changes),
-                builder=builder or Builder(self.registry),
-                checks=Checks(self.clock),
-                reporter=FakeReporter(self.said),
-                hold_signals=hold_signals,
+        own = target or self.target(**changes)
+        try:
+            return pipeline.run(
+                pipeline.Job(
+                    release=release,
+                    target=own,
+                    builder=builder or Builder(self.registry),
+                    checks=Checks(self.clock),
+                    reporter=FakeReporter(self.said),
+                    hold_signals=hold_signals,
+                )
             )
-        )
+        finally:
+            if own is not target:
+                own.close()
 
     def plan(self, release: Release, **changes: Any) -> Plan:
         return self.target(**changes).plan(release)

@@ -1,7 +1,7 @@
 """Sixteen keep-alive connections that never stop asking, while workers are restarted at random
 moments and the server is told to end in the middle; counts what became of the requests.
 
-python benchmarks/runtime/restarts.py [--seconds 60] [--server granian|gunicorn]
+python benchmarks/runtime/restarts.py [--seconds 60] [--server pymacaron|gunicorn]
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 TICK = os.sysconf("SC_CLK_TCK")
 HAND, FASTAPI, OURS = "Flask + pydantic by hand, gunicorn", "FastAPI, uvicorn", "pymacaron"
 TOUCHED, QUIET = "pymacaron, Flask's contexts touched", "pymacaron, no request logged"
-FLOOR, GUNICORN_FLOOR = "floor: constant bytes, granian", "floor: constant bytes, gunicorn"
+FLOOR, GUNICORN_FLOOR = "floor: constant bytes, pymacaron-serve", "floor: constant bytes, gunicorn"
 
 
 @dataclass(frozen=True, kw_only=True)

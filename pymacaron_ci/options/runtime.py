@@ -151,8 +151,8 @@ class Runtime:
         container=True,
         example=False,
     )
-    server: Literal["granian", "gunicorn"] = option(
-        default="granian",
+    server: Literal["pymacaron", "gunicorn"] = option(
+        default="pymacaron",
         help="what speaks HTTP in the container",
         container=True,
         example="gunicorn",

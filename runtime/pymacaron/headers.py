@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pymacaron.context import RequestInfo
 
@@ -20,6 +20,8 @@ FOR_JSON = (
 STRICT_TRANSPORT = ("Strict-Transport-Security", "max-age=31536000")
 ALLOW_ORIGIN = "access-control-allow-origin"
 ALLOWED_HEADERS = "Content-Type, Authorization"
+# Stands in no header.
+GAP = "\0"
 
 
 def add_headers(headers: Headers, info: RequestInfo, environ: Mapping[str, Any]) -> int:
@@ -69,30 +71,44 @@ def _secure(environ: Mapping[str, Any]) -> bool:
 
 class PlainHeaders:
     """All headers of answers that bring none of their own but the type: put together once for each
-    kind of answer and request, by the functions above."""
+    kind of answer and request, by the functions above. Not for a request that gets a fresh token,
+    or asks what CORS allows."""
 
     def __init__(self) -> None:
         self._made: dict[tuple[str | None, bool, bool], _Form] = {}
 
     def of(self, content_type: str | None, size: int | None, info: RequestInfo) -> Headers:
-        """Not for a request that gets a fresh token, or asks what CORS allows."""
+        form = self._form(content_type, info)
+        headers = form.headers.copy()
+        headers[form.request_id] = (REQUEST_ID, info.id)
+        if size is None:
+            del headers[form.length]
+        else:
+            headers[form.length] = ("Content-Length", str(size))
+        return headers
+
+    def text(self, content_type: str | None, size: int, info: RequestInfo) -> str:
+        """The same as HTTP writes it."""
+        first, second, third = self._form(content_type, info).text
+        return f"{first}{size}{second}{info.id}{third}"
+
+    def _form(self, content_type: str | None, info: RequestInfo) -> _Form:
         environ = info.environ
         kind = (content_type, "HTTP_ORIGIN" in environ, _secure(environ))
         form = self._made.get(kind)
         if form is None:
             form = self._made[kind] = _form(content_type, info)
-        headers, length, request_id = form
-        headers = headers.copy()
-        headers[request_id] = (REQUEST_ID, info.id)
-        if size is None:
-            del headers[length]
-        else:
-            headers[length] = ("Content-Length", str(size))
-        return headers
+        return form
 
 
-# Headers, and where among them the two stand that are another request's.
-_Form = tuple[Headers, int, int]
+class _Form(NamedTuple):
+    """Headers, where among them the two stand that are another request's, and their text around
+    those."""
+
+    headers: Headers
+    length: int
+    request_id: int
+    text: list[str]
 
 
 def _form(content_type: str | None, info: RequestInfo) -> _Form:
@@ -101,4 +117,9 @@ def _form(content_type: str | None, info: RequestInfo) -> _Form:
     made.append(("Content-Length", "0"))
     add_headers(made, info, info.environ)
     allow_origin(made, preflight=False)
-    return made, length, made.index((REQUEST_ID, info.id))
+    request_id = made.index((REQUEST_ID, info.id))
+    shown = [
+        GAP if place in (length, request_id) else value for place, (_, value) in enumerate(made)
+    ]
+    lines = [f"{name}: {value}\r\n" for (name, _), value in zip(made, shown, strict=True)]
+    return _Form(made, length, request_id, "".join(lines).split(GAP))

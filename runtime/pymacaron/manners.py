@@ -11,6 +11,8 @@ from contextlib import suppress
 BACKLOG = 2048
 # Longer than load balancers keep idle connections (ALB 60 s, Google's 600 s): they, not we, close.
 KEEPALIVE = 620
+# A client that is silent in the middle of a request, or takes nothing of an answer, is gone.
+PATIENCE = 60
 # A worker that gives no sign of life for so long is replaced. Not a limit for requests.
 SILENCE = 180
 LONGEST_LINE = 8190

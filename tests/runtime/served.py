@@ -15,7 +15,7 @@ from pathlib import Path
 from pymacaron.local_server import free_port
 
 BIN = Path(sys.executable).parent
-SERVERS = ("granian", "gunicorn")
+SERVERS = ("pymacaron", "gunicorn")
 SECRET = "the-secret-of-the-server-tests-0123456"
 CONFIG = (
     "name: hello\nlive_url: https://x.example.com\njwt_secret: G_SECRET\nenv_secrets: [G_SECRET]\n"
@@ -29,6 +29,7 @@ class Running:
 
     def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         self.process, self.port, self._log = process, port, log
+        self.folder = log.parent
         self.url = f"http://127.0.0.1:{port}"
 
     @property

@@ -155,7 +155,7 @@ def test_requests_are_logged_once_in_json_and_probes_are_not(server: str, tmp_pa
         _, headers, _ = running.get("/work?token=s3cr3t-in-the-query")
         running.get("/nowhere%0AFAKE%20LINE")
         running.get("/ready")
-        assert headers["server"] in ("granian", "gunicorn")  # no version
+        assert headers["server"] in ("pymacaron", "gunicorn")  # no version
         assert headers["x-content-type-options"] == "nosniff"
     lines = [json.loads(line) for line in running.log.splitlines()]
     requests = [line for line in lines if line["logger"] == "pymacaron.request"]
@@ -180,7 +180,7 @@ def test_requests_are_logged_once_in_json_and_probes_are_not(server: str, tmp_pa
 @by_both
 def test_a_killed_worker_is_replaced(server: str, tmp_path: Path) -> None:
     with serving(server, tmp_path, SERVER) as running:
-        until(lambda: len(running.workers()) == 2, "the workers did not start")
+        until(lambda: "ready: 2 workers" in running.log, "the workers did not start")
         killed = running.workers()
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
@@ -224,13 +224,13 @@ def test_nothing_to_serve_is_told_without_a_traceback(
 
 
 def test_a_setting_that_names_no_server_stops_the_start(tmp_path: Path) -> None:
-    expected = "server is 'apache': expected granian or gunicorn"
+    expected = "server is 'apache': expected pymacaron or gunicorn"
     with pytest.raises(AssertionError, match=expected), serving("apache", tmp_path, SERVER):
         pass
 
 
 def test_a_load_loses_nothing_when_the_service_is_loaded_before_the_workers(tmp_path: Path) -> None:
     environ = {"PYM_GUNICORN_PRELOAD": "1", "PYM_MAX_REQUESTS": "60"}
-    with serving("granian", tmp_path, SERVER, **environ) as running, Load(running) as load:
+    with serving("pymacaron", tmp_path, SERVER, **environ) as running, Load(running) as load:
         until(lambda: len(load.pids) > 6, "the workers were not replaced")
     assert set(load.outcomes) == {"good"}, load.outcomes

@@ -32,7 +32,7 @@ print(*sys.modules)
 # For settings and code that this service does not have.
 NEEDLESS = {
     *("asyncio", "jwt", "cryptography", "celery", "redis", "kombu", "boto3", "sqlite3", "gunicorn"),
-    *("granian", "prometheus_client", "opentelemetry", "scout_apm", "requests", "pytest"),
+    *("prometheus_client", "opentelemetry", "scout_apm", "requests", "pytest"),
     *("pymacaron.tasks", "pymacaron.dynamodb", "pymacaron.serve", "pymacaron.gunicorn"),
 }
 

@@ -156,9 +156,14 @@ class Dispatch:
             if type(result) is Answer and not (result.headers or context.matters):
                 status, content_type, body, _ = result
                 if not (info.fresh_token or may_be_compressed(body, environ)):
-                    size = None if status in (204, 304) else len(body)
-                    headers = self._headers.of(content_type, size, info)
-                    start_response(STATUS_LINES.get(status) or f"{status} UNKNOWN", headers)
+                    line = STATUS_LINES.get(status) or f"{status} UNKNOWN"
+                    bodiless = status in (204, 304)
+                    whole = getattr(start_response, "whole", None)
+                    if whole is not None and not bodiless:  # our own server's
+                        text = self._headers.text(content_type, len(body), info)
+                        return whole(line, text, body)  # type: ignore[no-any-return]
+                    size = None if bodiless else len(body)
+                    start_response(line, self._headers.of(content_type, size, info))
                     return [body]
             response, error = self._finished(result, context)
             return Edge(response)(environ, Start(info, start_response))

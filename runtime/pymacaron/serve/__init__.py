@@ -1,5 +1,6 @@
-"""`pymacaron-serve`: granian's HTTP, which is native code, with workers and manners of ours.
+"""`pymacaron-serve`: an HTTP server for WSGI applications.
 
 command.py reads the configuration and binds · master.py keeps the workers alive · worker.py is the
-life of one · gateway.py hands a request to the application · bodies.py reads what it brings.
+life of one · crew.py has its threads and connections · connection.py reads requests, with llhttp in
+native code · gateway.py asks the application · heads.py, bodies.py: of answers, of requests.
 """

@@ -1,60 +1,61 @@
-"""Request bodies as WSGI wants them: granian's own has no readline() to rely on, and tells of its
-end and of a lost connection alike, with fewer bytes."""
+"""Bodies that are too large to be read before the application is called: it waits for them itself,
+or where their length is not known, we do."""
 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
+
+from pymacaron.serve.connection import SMALL, settle_length
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
-    from _typeshed.wsgi import InputStream, WSGIEnvironment
 
-SMALL = 256 * 1024
-"""Bytes up to which a body is read before the application asks for it."""
+    from pymacaron.serve.connection import Connection, Request
 
 
-class Source(Protocol):
-    """granian's body. Waits for so many bytes, or the end."""
-
-    def read(self, size: int, /) -> bytes: ...
-
-
-def sized(source: Source, length: int) -> InputStream:
-    if length <= SMALL:
-        return io.BytesIO(source.read(length))
-    return io.BufferedReader(_Raw(source), SMALL)
-
-
-def chunked(source: Source, environ: WSGIEnvironment, largest: int) -> bool:
-    """Reads a body of unknown length into `environ`, as one of known length. False if it may be
-    half of what was sent."""
+def begin(connection: Connection, request: Request, largest: int) -> bool:
+    """Gives a request its `wsgi.input`. False if the client went away."""
+    environ = request.environ
+    rest = Rest(connection, request)
+    if "HTTP_TRANSFER_ENCODING" not in environ:
+        environ["wsgi.input"] = io.BufferedReader(rest, SMALL)
+        return True
     # One byte more than is allowed: the application finds it too large by its own rules.
-    body = source.read(largest + 1)
+    while request.size <= largest and not request.complete:
+        if not rest.more():
+            return False
+    body = b"".join(request.body)[: largest + 1]
+    settle_length(environ, len(body))
     environ["wsgi.input"] = io.BytesIO(body)
-    environ["CONTENT_LENGTH"] = str(len(body))
-    del environ["HTTP_TRANSFER_ENCODING"]
-    return len(body) > largest or ends_visibly(body, environ.get("CONTENT_TYPE", ""))
+    return True
 
 
-def ends_visibly(body: bytes, content_type: str) -> bool:
-    """Whether half of it would be noticed: only of JSON (but for a bare number) and of multipart
-    forms, which the application refuses if their end is missing."""
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind.startswith("multipart/"):
-        return body.rstrip().endswith(b"--")
-    return body.lstrip()[:1] in (b"{", b"[", b'"', b"t", b"f", b"n") and "json" in (kind or "json")
+class Rest(io.RawIOBase):
+    """What has come of a body, and what comes yet. Ends early where the client goes away."""
 
+    def __init__(self, connection: Connection, request: Request) -> None:
+        self._connection, self._request = connection, request
+        self._at = 0
 
-class _Raw(io.RawIOBase):
-    def __init__(self, source: Source) -> None:
-        self._source = source
+    def more(self) -> bool:
+        """Waits for more of the body; False when the client has gone."""
+        self._connection.invite(self._request)
+        return self._connection.wait_for_more()
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        view = memoryview(buffer)
-        data = self._source.read(len(view))
-        view[: len(data)] = data
-        return len(data)
+        view = memoryview(buffer).cast("B")
+        pieces = self._request.body
+        while not pieces:
+            if self._request.complete or not self.more():
+                return 0
+        piece = pieces[0][self._at : self._at + len(view)]
+        view[: len(piece)] = piece
+        self._at += len(piece)
+        if self._at == len(pieces[0]):
+            del pieces[0]
+            self._at = 0
+        return len(piece)

@@ -10,6 +10,7 @@ import importlib.util
 import logging
 import os
 import resource
+import select
 import signal
 import socket
 import sys
@@ -28,7 +29,7 @@ from pymacaron.server import MAX_BODY
 
 log = logging.getLogger(__name__)
 
-SERVERS = ("granian", "gunicorn")
+OURS, GUNICORN = "pymacaron", "gunicorn"
 NAME = "pymacaron-serve"
 MOST_CONNECTIONS = 4096
 MOST_FILES = 65536
@@ -54,11 +55,10 @@ def main(target: str, bind: str | None) -> None:
         threads = get_gunicorn_thread_count(workers)
     except (ConfigError, ValueError) as error:
         sys.exit(f"the service can't start:\n{error}")
-    if server == "gunicorn":
+    if server == GUNICORN:
         words = gunicorn_command(target, address)
         os.execv(words[0], words)  # noqa: S606  (PID 1 becomes gunicorn itself)
     logging.basicConfig(level=logging.INFO, handlers=[logs.make_handler()], force=True)
-    logging.getLogger("_granian").setLevel(logging.WARNING)
     os.environ["SERVER_SOFTWARE"] = NAME  # letsgo() looks for it
     sys.exit(_serve(settings, target, address, workers, threads))
 
@@ -74,16 +74,15 @@ def check_target(target: str) -> None:
 
 
 def chosen(settings: PyMacaronConfig) -> str:
-    """The server that the configuration asks for. Without its wish it is granian, unless there is
-    none for this platform."""
+    """The server that the configuration asks for; ours by default, where there is Linux."""
     asked = settings.get("server")
-    if asked not in (None, *SERVERS):
-        raise ConfigError(f"server is {asked!r}: expected {' or '.join(SERVERS)}")
-    if importlib.util.find_spec("granian"):
-        return str(asked or "granian")
-    if asked == "granian":
-        raise ConfigError("server: granian needs granian: pip install granian")
-    return "gunicorn"
+    if asked not in (None, OURS, GUNICORN):
+        raise ConfigError(f"server is {asked!r}: expected {OURS} or {GUNICORN}")
+    if hasattr(select, "epoll"):
+        return str(asked or OURS)
+    if asked == OURS:
+        raise ConfigError(f"server: {OURS} needs Linux; {GUNICORN} runs elsewhere, too")
+    return GUNICORN
 
 
 def gunicorn_command(target: str, address: str) -> list[str]:
@@ -116,12 +115,12 @@ def connections() -> int:
 
 
 def _serve(settings: PyMacaronConfig, target: str, address: str, workers: int, threads: int) -> int:
-    from pymacaron.serve import worker  # granian, which is not there on every platform
+    from pymacaron.serve import worker  # which does not even import where there is no epoll
     from pymacaron.serve.master import Master
 
     listener = listen(address)
     host, port = listener.getsockname()[:2]
-    log.info("granian listens at %s:%s, %s workers with %s threads", host, port, workers, threads)
+    log.info("listening at %s:%s, %s workers with %s threads", host, port, workers, threads)
     health.share()
     metrics.prepare_processes(settings, Path(os.environ.get("TMPDIR") or "/tmp"))  # noqa: S108
     if os.environ.get("PYM_GUNICORN_PRELOAD") == "1":

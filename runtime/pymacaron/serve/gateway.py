@@ -1,4 +1,4 @@
-"""From granian's request to the application and back. What granian lets pass is refused here."""
+"""From a request to the application, and back to the client."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pymacaron.manners import LONGEST_LINE
 from pymacaron.serve import bodies
+from pymacaron.serve.connection import Request
+from pymacaron.serve.heads import Form, Head, form
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-    Headers = list[tuple[str, str]]
+    from pymacaron.serve.connection import Connection
 
 log = logging.getLogger(__name__)
 
-CLOSE = ("Connection", "close")
+Close = Callable[[], object]
 
 
 class Gateway:
@@ -31,151 +32,155 @@ class Gateway:
         self,
         app: WSGIApplication,
         *,
+        threads: int,
         largest_body: int,
         most_requests: int,
         used_up: Callable[[], object],
     ) -> None:
         self.leaving = False
+        self.environ: WSGIEnvironment = {
+            "SCRIPT_NAME": "",
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": threads > 1,
+            "wsgi.multiprocess": True,
+            "wsgi.run_once": False,
+        }
         self._app = app
         self._largest_body = largest_body
         self._numbers = itertools.count(1)
         self._last, self._used_up = most_requests, used_up
-        self._always = {
-            "SCRIPT_NAME": "",
-            "wsgi.version": (1, 0),
-            "wsgi.errors": sys.stderr,
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": True,
-            "wsgi.run_once": False,
-        }
 
-    def serve(self, proto: Any, environ: WSGIEnvironment) -> None:
-        """Called by granian, in one of its threads, with a dict that is ours."""
+    def serve(self, connection: Connection) -> None:
+        """Answers what was asked, one after the other, as long as the client takes it."""
+        try:
+            self._serve(connection)
+        except BaseException:  # a mistake of ours, which must not end the thread
+            log.exception("the server failed")
+            connection.abort()
+
+    def _serve(self, connection: Connection) -> None:
+        requests = connection.requests
+        while requests and not connection.unsent:
+            request = requests.popleft()
+            if request.refused:
+                refuse(connection, request.refused)
+            elif request.complete or bodies.begin(connection, request, self._largest_body):
+                self._answer(connection, request)
+            else:
+                connection.ends = True
+            if not request.complete:
+                connection.ends = connection.talks_on = True
+            if connection.ends:
+                requests.clear()
+
+    def _answer(self, connection: Connection, request: Request) -> None:
         if next(self._numbers) == self._last:
             self._used_up()
-        status = refusal(environ)
-        if status:
-            refuse(proto, status)
-            return
-        environ.update(self._always)
-        source = environ["wsgi.input"]
-        if "CONTENT_LENGTH" in environ:
-            environ["wsgi.input"] = bodies.sized(source, int(environ["CONTENT_LENGTH"]))
-        elif "HTTP_TRANSFER_ENCODING" in environ and not bodies.chunked(
-            source, environ, self._largest_body
-        ):
-            refuse(proto, 411)
-            return
-        self._answer(proto, environ)
-
-    def _answer(self, proto: Any, environ: WSGIEnvironment) -> None:
         head = Head()
         try:
-            chunks = self._app(environ, head)
+            chunks = self._app(request.environ, head)
+            # A body that nobody read is in the way of the next request.
+            stays = request.keep and request.complete and not self.leaving
+            if chunks is head.chunks:
+                answer = head.prepared(request, stays)
+                connection.ends = not stays
+                connection.send(answer)
+                return
+            head.unfold()
             body = whole(head, chunks)
+            size = len(body) if isinstance(body, bytes) else None
+            made = form(head, request, size, stays)
         except BaseException:  # whatever it was: the others are served on
             log.exception("the application failed")
-            refuse(proto, 500)
+            refuse(connection, 500)
             return
-        headers = head.headers
-        if self.leaving:
-            headers = [*headers, CLOSE]
+        connection.ends = not made.stays
         if isinstance(body, bytes):
-            proto.response_bytes(head.status, headers, body)
-        else:
-            proto.response_iter(head.status, headers, body)
-
-
-class Head:
-    """WSGI's start_response(), and what it was told."""
-
-    __slots__ = ("headers", "status", "written")
-
-    def __init__(self) -> None:
-        self.status = 0
-        self.headers: Headers = []
-        self.written: list[bytes] = []
-
-    def __call__(
-        self,
-        status: str,
-        headers: Headers,
-        exc_info: Any = None,  # noqa: ARG002  (nothing is sent yet that would stand)
-        /,
-    ) -> Callable[[bytes], object]:
-        self.status, self.headers = int(status[:3]), headers
-        return self.written.append
+            if size != made.left:
+                body = _fitted(body, made.left or 0, connection)
+            connection.send(made.text + body)
+        elif not _sent(connection, made, body):
+            connection.abort()
 
 
 class Stream:
-    """What an application goes on to send, as granian asks for it."""
+    """What an application goes on to send."""
 
-    def __init__(self, first: bytes, rest: Iterator[bytes], close: Callable[[], object]) -> None:
-        self._chunks = itertools.chain((first,), rest)
+    def __init__(self, first: bytes, rest: Iterator[bytes], close: Close) -> None:
+        self.chunks = itertools.chain((first,), rest)
         self.close = close
 
-    def __next__(self) -> bytes:
-        try:
-            return next(self._chunks)
-        except StopIteration:
-            raise
-        except BaseException:
-            log.exception("the application failed in the middle of its answer")
-            raise
+
+def _sent(connection: Connection, made: Form, stream: Stream) -> bool:
+    """Sends as the application goes on; False if the client can't have all of it."""
+    start, left = made.text, made.left
+    try:
+        for chunk in stream.chunks:
+            if left is not None:
+                chunk = chunk[:left]
+                left -= len(chunk)
+            elif made.chunked:
+                chunk = b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunk else b""
+            if not connection.send_all(start + chunk):
+                return False
+            start = b""
+            if left == 0:
+                break
+    except BaseException:
+        log.exception("the application failed in the middle of its answer")
+        return False
+    finally:
+        with suppress(Exception):
+            stream.close()
+    return not left and connection.send_all(start + (b"0\r\n\r\n" if made.chunked else b""))
+
+
+def _fitted(body: bytes, size: int, connection: Connection) -> bytes:
+    """Cut to the length that was promised; what is shorter ends with its connection."""
+    if len(body) < size:
+        log.error("the application's answer is shorter than its Content-Length")
+        connection.ends = True
+    return body[:size]
 
 
 def whole(head: Head, chunks: Iterable[bytes]) -> bytes | Stream:
     """The body, if it is there in one piece, else what remains to be sent.
 
     An application may start its answer as late as with its first chunk."""
-    if type(chunks) is list or type(chunks) is tuple:
-        return b"".join([*head.written, *chunks]) if head.written else b"".join(chunks)
+    if (type(chunks) is list or type(chunks) is tuple) and head.line:
+        return b"".join([*head.written, *chunks])
     rest = iter(chunks)
-    close = getattr(chunks, "close", _nothing)
+    close: Close = getattr(chunks, "close", _nothing)
     try:
         first = b"".join(head.written) + next(rest, b"")
-        if not head.status:
+        if not head.line:
             raise RuntimeError("the application did not call start_response()")
     except BaseException:
         with suppress(Exception):
             close()
         raise
-    if not _is_all(head.headers, len(first)):
+    if not _is_all(head, len(first)):
         return Stream(first, rest, close)
     close()
     return first
 
 
-def _is_all(headers: Headers, size: int) -> bool:
-    return any(name.lower() == "content-length" and value == str(size) for name, value in headers)
+def _is_all(head: Head, size: int) -> bool:
+    return any(n.lower() == "content-length" and v == str(size) for n, v in head.headers)
 
 
 def _nothing() -> None:
     pass
 
 
-def refusal(environ: WSGIEnvironment) -> int:
-    """0, or the status of a request that does not get as far as the application."""
-    if len(environ["PATH_INFO"]) + len(environ["QUERY_STRING"]) > LONGEST_LINE:
-        return 414
-    host = environ["HTTP_HOST"]
-    if environ["REQUEST_METHOD"] == "CONNECT":
-        return 405
-    if environ["SERVER_PROTOCOL"] == "HTTP/1":  # granian's name of it
-        environ["SERVER_PROTOCOL"] = "HTTP/1.0"
-        if not host:
-            del environ["HTTP_HOST"]
-    # Two hosts arrive as one with a comma. The front of a proxy may have believed the other one.
-    elif not host or "," in host:
-        return 400
-    # What is not undone here can't be understood; a proxy may have read it in another way.
-    if environ.get("HTTP_TRANSFER_ENCODING", "chunked").lower() != "chunked":
-        return 501
-    return 0
-
-
-def refuse(proto: Any, status: int) -> None:
+def refuse(connection: Connection, status: int) -> None:
     """Answers for the application, and ends the connection: who knows what comes next on it."""
-    told = {"error": HTTPStatus(status).phrase.upper().replace(" ", "_"), "status": status}
+    phrase = HTTPStatus(status).phrase
+    told = {"error": phrase.upper().replace(" ", "_"), "status": status}
+    head = Head()
+    head(f"{status} {phrase}", [("Content-Type", "application/json")])
     body = json.dumps(told).encode()
-    proto.response_bytes(status, [("Content-Type", "application/json"), CLOSE], body)
+    connection.ends = True
+    connection.send(form(head, Request({}), len(body), stays=False).text + body)

@@ -1,4 +1,4 @@
-"""The process that keeps the workers alive. It serves nothing and knows nothing of granian."""
+"""The process that keeps the workers alive. It serves nothing itself."""
 
 from __future__ import annotations
 

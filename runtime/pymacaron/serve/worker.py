@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import faulthandler
 import importlib
 import logging
@@ -11,26 +9,16 @@ import os
 import random
 import signal
 import socket
-import sys
-import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-from granian import _futures, _granian
-from granian.http import HTTP1Settings
+from typing import TYPE_CHECKING
 
 from pymacaron import log as logs
 from pymacaron.config import ConfigError
 from pymacaron.health import health
-from pymacaron.manners import (
-    BACKLOG,
-    KEEPALIVE,
-    drain_seconds,
-    graceful_seconds,
-    hold_off,
-)
+from pymacaron.manners import drain_seconds, graceful_seconds
 from pymacaron.openapi import SpecError
+from pymacaron.serve.crew import Crew
 from pymacaron.serve.gateway import Gateway
 from pymacaron.serve.life import Life, Mailbox
 
@@ -40,12 +28,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BOOT_ERROR = 3
-# Time for a connection that was just taken to say what it wants. granian closes those that were
-# silent, and a request on its way to one would be lost.
+# Time for a connection that was just taken to say what it wants.
 LAST_CALL = 0.2
-# Bytes of a request's head that granian holds at a time; it may be twice as long.
-HEAD = 32 * 1024
-TCP_INFO_UNACKED = slice(24, 28)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,12 +67,13 @@ def work(settings: Settings, listener: socket.socket, life: Life) -> int:
         return BOOT_ERROR
     gateway = Gateway(
         app,
+        threads=settings.threads,
         largest_body=settings.largest_body,
         most_requests=settings.most_requests + random.randint(0, settings.most_requests // 5),  # noqa: S311
         used_up=lambda: os.kill(os.getpid(), signal.SIGTERM),
     )
     logs.write_behind()
-    server = Server(settings, listener, gateway)
+    crew = Crew(listener, gateway, threads=settings.threads, most=settings.connections)
     life.serves()
     while not mailbox.wait(1.0):
         life.beat()
@@ -97,86 +82,25 @@ def work(settings: Settings, listener: socket.socket, life: Life) -> int:
     deadline = time.monotonic() + graceful_seconds()
     life.leaves()
     gateway.leaving = True
-    _leave(server, life, deadline)
-    if not server.stop(deadline - time.monotonic()):
+    _leave(crew, life, deadline)
+    if not crew.stop(deadline - time.monotonic()):
         log.warning("requests that took too long to finish are cut off")
         logging.shutdown()
         os._exit(0)
     return 0
 
 
-def _leave(server: Server, life: Life, deadline: float) -> None:
+def _leave(crew: Crew, life: Life, deadline: float) -> None:
     """Until the others, or load balancers, have taken over. A worker that is only replaced leaves
     the connections that wait to the other workers. When the container stops it takes all."""
     if not health.leaving:
-        server.stop_listening()
+        crew.stop_listening()
     drained = time.monotonic() + drain_seconds()
     while time.monotonic() < min(drained, deadline):
         time.sleep(min(0.1, drain_seconds()))
         life.beat()
     if health.leaving:
-        server.take_the_last(min(deadline, time.monotonic() + 1))
-        server.stop_listening()
+        crew.take_the_last(min(deadline, time.monotonic() + 1))
+        crew.stop_listening()
     life.deaf()
     time.sleep(max(0.0, min(LAST_CALL, deadline - time.monotonic())))
-
-
-class Server:
-    """granian's own worker, at work from the beginning. The only place that knows its insides."""
-
-    def __init__(self, settings: Settings, listener: socket.socket, gateway: Gateway) -> None:
-        self._listener: socket.socket | None = listener
-        self._handle = os.dup(listener.fileno())
-        self._over = threading.Event()
-        granian: Any = _granian  # its own description of it is not complete
-        futures: Any = _futures
-        self._quit = granian.WorkerSignal()
-        self._quit.add_cb(self._over.set)
-        loop = asyncio.new_event_loop()  # never runs; granian looks up its methods
-        scheduler = futures._new_cbscheduler(loop, gateway.serve, impl_asyncio=True)
-        worker = granian.WSGIWorker(
-            worker_id=os.getpid(),
-            sock=(None, granian.SocketHolder(self._handle, False, BACKLOG)),
-            ipc=None,
-            py_threads=settings.threads,
-            backpressure=settings.connections,
-            http_mode="1",
-            # Also ends idle connections: there is no other time-out for those.
-            http1_opts=HTTP1Settings(
-                header_read_timeout=KEEPALIVE * 1000, max_buffer_size=HEAD, keep_alive=True
-            ),
-        )
-        worker.serve_mtr(scheduler, loop, self._quit)
-
-    def take_the_last(self, deadline: float) -> None:
-        """Waits until granian has taken the connections that the kernel has accepted for us, which
-        closing would reset. Later ones are refused, and their clients go elsewhere."""
-        if self._listener is None:
-            return
-        hold_off(self._listener)
-        while _waiting(self._listener) and time.monotonic() < deadline:
-            time.sleep(0.01)
-
-    def stop_listening(self) -> None:
-        """Puts a socket that nobody knows under granian's hands, which would end its connections if
-        it were told to stop. The workers' common socket lives on with the others."""
-        if self._listener is None:
-            return
-        with socket.create_server(("127.0.0.1", 0)) as silent:
-            silent.setblocking(False)
-            os.dup2(silent.fileno(), self._handle)
-        self._listener.close()
-        self._listener = None
-
-    def stop(self, seconds: float) -> bool:
-        """Ends what is idle; whether all requests were finished in time."""
-        self._quit.set()
-        return self._over.wait(max(0.0, seconds))
-
-
-def _waiting(listener: socket.socket) -> int:
-    """How many connections nobody has accepted yet; 0 where the kernel doesn't tell."""
-    with contextlib.suppress(OSError, AttributeError):
-        info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
-        return int.from_bytes(info[TCP_INFO_UNACKED], sys.byteorder)
-    return 0

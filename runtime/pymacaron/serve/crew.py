@@ -1,0 +1,316 @@
+"""The threads of a worker, and the connections that they serve.
+
+One thread leads: it waits for all connections, reads, and answers itself what is answered quickly,
+so that nothing is handed from thread to thread. When an answer takes longer, another thread leads
+on; where answers take long on the average, it does so at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import select
+import socket
+import sys
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from pymacaron.manners import KEEPALIVE, PATIENCE, hold_off
+from pymacaron.serve.connection import Connection
+from pymacaron.serve.pace import Pace
+
+if TYPE_CHECKING:
+    from pymacaron.serve.gateway import Gateway
+
+log = logging.getLogger(__name__)
+
+TICK = 0.005
+"""Seconds between two looks at how long the leader has been answering."""
+DOZE = 200
+"""Ticks without an answer after which nobody looks until there is one."""
+LAST_WORDS = 1.0
+"""Seconds without a byte after which a request that has begun is not waited for at the end."""
+LINGER = 2.0
+"""Seconds for a client to take an answer while it goes on talking."""
+TCP_INFO_UNACKED = slice(24, 28)
+
+
+class Crew:
+    """`threads` that answer, and one more to lead meanwhile; `most` connections at a time."""
+
+    def __init__(
+        self, listener: socket.socket, gateway: Gateway, *, threads: int, most: int
+    ) -> None:
+        self._gateway, self._most = gateway, most
+        self._listener: socket.socket | None = listener
+        self._connections: dict[int, Connection] = {}
+        self._epoll = select.epoll()
+        listener.setblocking(False)
+        self._epoll.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+        self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._waker, select.EPOLLIN)
+        self._lead = threading.Lock()
+        # Held where others than the leader touch what follows, or connections.
+        self._hands = threading.Lock()
+        self._seats = threads
+        self._waiting: deque[Connection] = deque()
+        # The number of the answer that the leader gives. Whoever takes it away takes the lead away.
+        self._turns: list[int] = []
+        self._turned = self._dozes = False
+        self._wake = threading.Event()
+        self._pace = Pace()
+        self._swept = time.monotonic()
+        self._stopping = False
+        self._over = threading.Event()
+        for number in range(threads + 1):
+            threading.Thread(target=self._work, name=f"serve-{number}", daemon=True).start()
+        threading.Thread(target=self._watch, name="watch", daemon=True).start()
+
+    def take_the_last(self, deadline: float) -> None:
+        """Waits until all connections are taken that the kernel has accepted for us, which closing
+        would reset. Later ones are refused, and their clients go elsewhere."""
+        listener = self._listener
+        if listener is None:
+            return
+        hold_off(listener)
+        while _waiting(listener) and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def stop_listening(self) -> None:
+        """Our workers' common socket lives on with the others."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            self._epoll.unregister(listener)
+            listener.close()
+
+    def stop(self, seconds: float) -> bool:
+        """Ends what is idle; whether all requests were finished in time."""
+        self._stopping = True
+        os.eventfd_write(self._waker, 1)
+        self._wake.set()
+        return self._over.wait(max(0.0, seconds))
+
+    def _work(self) -> None:
+        while True:
+            self._lead.acquire()
+            if self._over.is_set():
+                self._lead.release()
+                return
+            try:
+                self._leads()
+            except BaseException:  # a mistake of ours: the lead must not be lost with the thread
+                log.exception("the server failed")
+                time.sleep(TICK)
+                self._lead.release()
+
+    def _leads(self) -> None:
+        """Returns when another thread leads, or none need."""
+        while True:
+            events = self._epoll.poll(TICK if self._stopping else 1.0)
+            for handle, event in events:
+                connection = self._connections.get(handle)
+                if connection is None:
+                    self._welcome(handle)
+                elif self._asks(connection, event) and not self._turn(connection):
+                    return
+            now = time.monotonic()
+            if now > self._swept + 1:
+                self._swept = now
+                self._sweep(now)
+            if self._stopping and not events and self._emptied(now):
+                self._over.set()
+                self._lead.release()
+                return
+
+    def _welcome(self, handle: int) -> None:
+        listener = self._listener
+        if handle == self._waker:
+            os.eventfd_read(self._waker)
+        if listener is None or handle != listener.fileno():
+            return
+        try:
+            client, peer = listener.accept()
+            client.setblocking(False)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            name, port = client.getsockname()[:2]
+        except OSError as error:  # it is gone again, or another worker was quicker
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                self._make_room()
+            return
+        if len(self._connections) >= self._most:
+            self._make_room()
+        environ = {**self._gateway.environ, "SERVER_NAME": name, "SERVER_PORT": str(port)}
+        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = peer[0], str(peer[1])
+        connection = Connection(client, environ)
+        self._connections[connection.handle] = connection
+        self._listen(connection, select.EPOLLIN)
+
+    def _asks(self, connection: Connection, event: int) -> bool:
+        """Hears what a connection has to say; whether it wants an answer."""
+        if connection.busy:
+            with self._hands:
+                if connection.busy:
+                    self._listen(connection, 0)
+            return False
+        if event & select.EPOLLOUT and connection.unsent:
+            connection.send(connection.unsent)
+        elif not connection.receive():
+            with self._hands:
+                self._close(connection)
+            return False
+        if connection.requests and not connection.unsent:
+            return True
+        if connection.ends or connection.events != select.EPOLLIN:
+            with self._hands:
+                self._settle(connection)
+        return False
+
+    def _turn(self, connection: Connection) -> bool:
+        """Answers; whether this thread still leads after that."""
+        connection.busy = True
+        number, sample = self._pace.begins() if self._seats else (0, None)
+        if number:
+            self._turned = True
+            self._turns.append(number)
+            if self._dozes:
+                self._wake.set()
+            self._gateway.serve(connection)
+            if sample is not None:
+                self._pace.ends(sample)
+            if self._still_leads(number):
+                connection.busy = False
+                if connection.ends or connection.unsent:
+                    with self._hands:
+                        self._settle(connection)
+                return True
+        else:
+            with self._hands:
+                self._listen(connection, 0)
+                if not self._seats:
+                    self._waiting.append(connection)
+                    return True
+                self._seats -= 1
+            self._lead.release()
+            self._gateway.serve(connection)
+        waits = self._answered(connection)
+        while waits is not None:
+            self._gateway.serve(waits)
+            waits = self._answered(waits)
+        return False
+
+    def _still_leads(self, number: int) -> bool:
+        try:
+            self._turns.remove(number)
+        except ValueError:
+            return False
+        return True
+
+    def _answered(self, connection: Connection) -> Connection | None:
+        """Gives up a seat, or takes one that waits for it."""
+        with self._hands:
+            connection.busy = False
+            connection.since = time.monotonic()
+            self._settle(connection)
+            if self._waiting:
+                return self._waiting.popleft()
+            self._seats += 1
+            return None
+
+    def _watch(self) -> None:
+        """Takes the lead away from a thread that can't go on leading."""
+        last: list[int] = []
+        ticks = 0
+        while not self._over.is_set():
+            time.sleep(TICK)
+            turns = self._turns.copy()
+            if turns and turns == last:
+                with self._hands, suppress(IndexError):
+                    self._turns.pop()
+                    self._seats -= 1
+                    self._lead.release()
+            last = turns
+            ticks = 0 if self._turned else ticks + 1
+            self._turned = False
+            if ticks > DOZE:
+                self._dozes = True
+                if not self._turns:
+                    self._wake.wait(60)
+                self._dozes = False
+                self._wake.clear()
+                ticks = 0
+
+    def _settle(self, connection: Connection) -> None:
+        """What comes next on a connection on which nobody works."""
+        try:
+            if connection.unsent:
+                self._listen(connection, select.EPOLLOUT)
+            elif not connection.ends:
+                self._listen(connection, select.EPOLLIN)
+            elif connection.talks_on and not connection.lingers:
+                connection.linger()
+                self._listen(connection, select.EPOLLIN)
+            elif not connection.lingers:
+                self._close(connection)
+        except OSError:  # the system has no room for it
+            log.exception("a connection is lost")
+            self._connections.pop(connection.handle, None)
+            connection.close()
+
+    def _listen(self, connection: Connection, events: int) -> None:
+        if connection.events == events:
+            return
+        if not connection.events:
+            self._epoll.register(connection.handle, events)
+        elif events:
+            self._epoll.modify(connection.handle, events)
+        else:  # even the end of the connection would be told else, again and again
+            self._epoll.unregister(connection.handle)
+        connection.events = events
+
+    def _close(self, connection: Connection) -> None:
+        if self._connections.pop(connection.handle, None) is not None:
+            self._listen(connection, 0)
+            connection.close()
+
+    def _make_room(self) -> None:
+        """For one more, by ending the one that is silent for longest."""
+        with self._hands:
+            idle = [c for c in self._connections.values() if not c.busy]
+            if idle:
+                self._close(min(idle, key=lambda c: c.since))
+                return
+        time.sleep(TICK)  # all are being answered, and nothing can be done but wait
+
+    def _sweep(self, now: float) -> None:
+        """Ends what has been silent for too long."""
+        with self._hands:
+            for connection in list(self._connections.values()):
+                if connection.busy:
+                    continue
+                silent = now - connection.since
+                if silent > (PATIENCE if connection.begun else KEEPALIVE) or (
+                    connection.lingers and silent > LINGER
+                ):
+                    self._close(connection)
+
+    def _emptied(self, now: float) -> bool:
+        """Ends what is idle; whether that was all."""
+        with self._hands:
+            for connection in list(self._connections.values()):
+                if not connection.busy and (
+                    not connection.begun or now > connection.since + LAST_WORDS
+                ):
+                    self._close(connection)
+            return not self._connections
+
+
+def _waiting(listener: socket.socket) -> int:
+    """How many connections nobody has accepted yet; 0 where the kernel doesn't tell."""
+    with suppress(OSError, AttributeError):
+        info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+        return int.from_bytes(info[TCP_INFO_UNACKED], sys.byteorder)
+    return 0

@@ -95,10 +95,7 @@ class PlainHeaders:
     def _form(self, content_type: str | None, info: RequestInfo) -> _Form:
         environ = info.environ
         kind = (content_type, "HTTP_ORIGIN" in environ, _secure(environ))
-        form = self._made.get(kind)
-        if form is None:
-            form = self._made[kind] = _form(content_type, info)
-        return form
+        return self._made.get(kind) or self._made.setdefault(kind, _form(content_type, info))
 
 
 class _Form(NamedTuple):

@@ -94,7 +94,8 @@ class ApiPool:
     def __getattr__(self, name: str) -> ModelPool:
         if name.startswith("__"):
             raise AttributeError(name)
-        return self.get_model(name)
+        found = self.__dict__[name] = self.get_model(name)  # next time without this function
+        return found
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._apis]
@@ -117,6 +118,7 @@ class ApiPool:
     def add(self, api: Api) -> ModelPool:
         """Takes an API; an earlier one of the same name is replaced."""
         pool = self._apis[api.name] = ModelPool(api)
+        self._forget()
         return pool
 
     def load_swagger(
@@ -139,6 +141,11 @@ class ApiPool:
     def clear(self) -> None:
         """Forgets all APIs."""
         self._apis.clear()
+        self._forget()
+
+    def _forget(self) -> None:
+        """What __getattr__ has found before."""
+        self.__dict__ = {"_apis": self._apis}
 
     def enforce_global_names(self) -> None:
         """Raises SpecError-like ValueError showing the diffs when two APIs define one model name
@@ -170,11 +177,11 @@ apipool = ApiPool()
 def use_pool() -> Iterator[ApiPool]:
     """An empty apipool for the time of a test; afterwards the former one again."""
     kept = dict(apipool._apis)
-    apipool._apis.clear()
+    apipool.clear()
     try:
         yield apipool
     finally:
-        apipool._apis.clear()
+        apipool.clear()
         apipool._apis.update(kept)
 
 

@@ -230,6 +230,25 @@ def test_a_large_body_that_breaks_off_is_noticed(running: Running, chunked: bool
             assert client.hear().body.startswith(b"500000|")
 
 
+def test_nonsense_in_or_after_a_large_body_is_noticed(running: Running) -> None:
+    size = 300_000
+    with closing(Client(running)) as client:
+        chunk = b"%x\r\n%b\r\n" % (size, b"x" * size)
+        client.say(post(b"", "Transfer-Encoding: chunked", path="/seen"), chunk, b"nonsense\r\n")
+        assert client.is_closed()
+    with closing(Client(running)) as client:
+        client.say(post(b"", f"Content-Length: {size}", path="/seen"), b"x" * size, b"nonsense")
+        assert len(client.hear().body) > size
+        assert client.hear().status == 400
+
+
+def test_many_wishes_for_another_protocol_are_answered_in_this_one(running: Running) -> None:
+    upgrade = get("/how-many", "1.1", "Connection: Upgrade", "Upgrade: h2c")
+    with closing(Client(running)) as client:
+        client.say(upgrade * 500)
+        assert [client.hear().status for _ in range(500)] == [200] * 500
+
+
 def test_fields_reach_the_application_as_they_were_sent(running: Running) -> None:
     fields = ["X-User: Ad\xe9", "X_User: forged", "Cookie: a=1", "Cookie: b=2"]
     with closing(Client(running)) as client:

@@ -125,9 +125,9 @@ def answers(pace: Pace, count: int, answer: Callable[[], object]) -> int:
     """How many of so many answers the leader gives."""
     given = 0
     for _ in range(count):
-        number, sample = pace.begins()
-        if number:
+        if pace.next():
             given += 1
+            sample = pace.begins()
             answer()
             if sample is not None:
                 pace.ends(sample)

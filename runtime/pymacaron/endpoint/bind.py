@@ -83,7 +83,8 @@ class Endpoint:
         started = time.perf_counter()
         try:
             accept = call.environ.get("HTTP_ACCEPT")
-            self.answers.check_accept(accept)
+            if accept:
+                self.answers.check_accept(accept)
             positional, named = NOTHING if self._bare else self._arguments(call)
             try:
                 result = self.handler(*positional, **named)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def begin(connection: Connection, request: Request, largest: int) -> bool:
-    """Gives a request its `wsgi.input`. False if the client went away."""
+    """Gives a request its `wsgi.input`. False if the client went away, or talks nonsense."""
     environ = request.environ
     rest = Rest(connection, request)
     if "HTTP_TRANSFER_ENCODING" not in environ:
@@ -23,7 +23,7 @@ def begin(connection: Connection, request: Request, largest: int) -> bool:
         return True
     # One byte more than is allowed: the application finds it too large by its own rules.
     while request.size <= largest and not request.complete:
-        if not rest.more():
+        if not (rest.more() or request.complete):
             return False
     body = b"".join(request.body)[: largest + 1]
     settle_length(environ, len(body))
@@ -50,7 +50,7 @@ class Rest(io.RawIOBase):
         view = memoryview(buffer).cast("B")
         pieces = self._request.body
         while not pieces:
-            if self._request.complete or not self.more():
+            if self._request.complete or not (self.more() or pieces):
                 return 0
         piece = pieces[0][self._at : self._at + len(view)]
         view[: len(piece)] = piece

@@ -19,8 +19,8 @@ from pymacaron.manners import LONGEST_LINE, PATIENCE
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-PIECE = 64 * 1024
-"""Bytes that are read at a time."""
+PIECE, LARGE_PIECE = 16 * 1024, 64 * 1024
+"""Bytes that are read at a time, the latter in the middle of a request."""
 LONGEST_HEAD = 64 * 1024
 MOST_FIELDS = 100
 SMALL = 256 * 1024
@@ -37,20 +37,22 @@ OF_THEIR_OWN = ("CONTENT_LENGTH", "CONTENT_TYPE")
 
 
 class Request:
-    """What was asked. `refused`: 0, or the status with which it ends before the application."""
+    """What was asked."""
 
-    __slots__ = ("body", "complete", "environ", "given", "keep", "refused", "size")
+    # What is so at the beginning stands here, and costs no request anything.
+    refused = 0
+    """Or the status with which it ends before the application."""
+    size = 0
+    """Of its body, as far as that has come."""
+    complete = False
+    given = False
+    """Among its connection's requests, if only with the beginning of its body."""
+    keep = False
+    """The client may ask again after it."""
 
-    def __init__(self, environ: WSGIEnvironment, refused: int = 0) -> None:
+    def __init__(self, environ: WSGIEnvironment) -> None:
         self.environ = environ
-        self.refused = refused
         self.body: list[bytes] = []
-        self.size = 0
-        self.complete = False
-        # Among its connection's requests, if only with the beginning of its body.
-        self.given = False
-        # The client may ask again after it.
-        self.keep = False
 
 
 class Connection:
@@ -76,12 +78,15 @@ class Connection:
         self._request: Request | None = None
         self._url = b""
         self._in_head = False
-        self._head = self._heard = self._fields = 0
+        self._heard = self._fields = 0
 
     def receive(self) -> bool:
         """Reads what is there; False when the client has gone."""
+        size = PIECE
+        if self._request is not None:
+            size = LONGEST_HEAD + 1 - self._heard if self._in_head else LARGE_PIECE
         try:
-            data = self.client.recv(PIECE)
+            data = self.client.recv(size)
         except BlockingIOError:
             return True
         except OSError:
@@ -91,8 +96,9 @@ class Connection:
         return bool(data)
 
     def wait_for_more(self) -> bool:
-        """The same, but waits for it, in the middle of a request."""
-        return _ready(self.client, select.POLLIN) and self.receive()
+        """The same, but waits for it, in the middle of a request; False, too, when it makes no
+        sense."""
+        return _ready(self.client, select.POLLIN) and self.receive() and not self.talks_on
 
     @property
     def begun(self) -> bool:
@@ -147,21 +153,22 @@ class Connection:
     def _hear(self, data: bytes) -> None:
         if not self._in_head:
             self.since = time.monotonic()
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            # Whoever would rather speak another protocol is answered in this one.
-            if upgrade.args[0] < len(data):
-                self._hear(data[upgrade.args[0] :])
-            return
-        except httptools.HttpParserError:
-            self.refuse(400)
-            return
+        heard = len(data)
+        while data:
+            try:
+                self._parser.feed_data(data)
+                break
+            except httptools.HttpParserUpgrade as upgrade:
+                # Whoever would rather speak another protocol is answered in this one.
+                data = data[upgrade.args[0] :]
+            except httptools.HttpParserError:
+                self.refuse(400)
+                return
         request = self._request
         if request is None:
             return
         if self._in_head:
-            self._heard += len(data)
+            self._heard += heard
             if self._heard > LONGEST_HEAD:
                 self.refuse(431)
         elif not request.given and (request.size > SMALL or length_of(request.environ) > SMALL):
@@ -177,7 +184,7 @@ class Connection:
         self._request = Request(self._environ.copy())
         self._url = b""
         self._in_head = True
-        self._head = self._heard = self._fields = 0
+        self._heard = self._fields = 0
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -187,8 +194,7 @@ class Connection:
         if request is None or not self._in_head:
             return  # after the chunks of a body
         self._fields += 1
-        self._head += len(value)
-        if self._fields > MOST_FIELDS or self._head > LONGEST_HEAD:
+        if self._fields > MOST_FIELDS:
             request.refused = 431
             return
         environ = request.environ

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TICK = 0.005
+TICK = 0.01
 """Seconds between two looks at how long the leader has been answering."""
-DOZE = 200
+DOZE = 100
 """Ticks without an answer after which nobody looks until there is one."""
 LAST_WORDS = 1.0
 """Seconds without a byte after which a request that has begun is not waited for at the end."""
@@ -60,7 +60,7 @@ class Crew:
         self._waiting: deque[Connection] = deque()
         # The number of the answer that the leader gives. Whoever takes it away takes the lead away.
         self._turns: list[int] = []
-        self._turned = self._dozes = False
+        self._dozes = False
         self._wake = threading.Event()
         self._pace = Pace()
         self._swept = time.monotonic()
@@ -172,16 +172,20 @@ class Crew:
     def _turn(self, connection: Connection) -> bool:
         """Answers; whether this thread still leads after that."""
         connection.busy = True
-        number, sample = self._pace.begins() if self._seats else (0, None)
+        number = self._pace.next() if self._seats else 0
         if number:
-            self._turned = True
             self._turns.append(number)
             if self._dozes:
                 self._wake.set()
+            sample = self._pace.begins()
             self._gateway.serve(connection)
             if sample is not None:
                 self._pace.ends(sample)
-            if self._still_leads(number):
+            try:
+                self._turns.remove(number)
+            except ValueError:
+                pass  # another thread leads
+            else:
                 connection.busy = False
                 if connection.ends or connection.unsent:
                     with self._hands:
@@ -202,13 +206,6 @@ class Crew:
             waits = self._answered(waits)
         return False
 
-    def _still_leads(self, number: int) -> bool:
-        try:
-            self._turns.remove(number)
-        except ValueError:
-            return False
-        return True
-
     def _answered(self, connection: Connection) -> Connection | None:
         """Gives up a seat, or takes one that waits for it."""
         with self._hands:
@@ -223,7 +220,7 @@ class Crew:
     def _watch(self) -> None:
         """Takes the lead away from a thread that can't go on leading."""
         last: list[int] = []
-        ticks = 0
+        answers = ticks = 0
         while not self._over.is_set():
             time.sleep(TICK)
             turns = self._turns.copy()
@@ -233,8 +230,8 @@ class Crew:
                     self._seats -= 1
                     self._lead.release()
             last = turns
-            ticks = 0 if self._turned else ticks + 1
-            self._turned = False
+            ticks = ticks + 1 if answers == self._pace.answers else 0
+            answers = self._pace.answers
             if ticks > DOZE:
                 self._dozes = True
                 if not self._turns:

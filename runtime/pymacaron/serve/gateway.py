@@ -54,26 +54,21 @@ class Gateway:
 
     def serve(self, connection: Connection) -> None:
         """Answers what was asked, one after the other, as long as the client takes it."""
+        requests = connection.requests
         try:
-            self._serve(connection)
+            while requests and not connection.unsent:
+                request = requests.popleft()
+                if request.refused:
+                    refuse(connection, request.refused)
+                elif request.complete or bodies.begin(connection, request, self._largest_body):
+                    self._answer(connection, request)
+                if not request.complete:
+                    connection.ends = connection.talks_on = True
+                if connection.ends:
+                    requests.clear()
         except BaseException:  # a mistake of ours, which must not end the thread
             log.exception("the server failed")
             connection.abort()
-
-    def _serve(self, connection: Connection) -> None:
-        requests = connection.requests
-        while requests and not connection.unsent:
-            request = requests.popleft()
-            if request.refused:
-                refuse(connection, request.refused)
-            elif request.complete or bodies.begin(connection, request, self._largest_body):
-                self._answer(connection, request)
-            else:
-                connection.ends = True
-            if not request.complete:
-                connection.ends = connection.talks_on = True
-            if connection.ends:
-                requests.clear()
 
     def _answer(self, connection: Connection, request: Request) -> None:
         if next(self._numbers) == self._last:

@@ -7,9 +7,9 @@ import resource
 import time
 
 LOOKED_AT = 8
-"""Of so many answers one is looked at."""
+"""Of so many answers of the leader one is looked at."""
 TRIED = 32
-"""Of so many answers that other threads would give, one is tried by the leader."""
+"""Of so many that other threads would give, the leader gives one. A multiple of the above."""
 LONG = 0.0003
 """Seconds of waiting for an answer, on the average, that are worth another thread."""
 LONGEST_COUNTED = 0.004
@@ -20,22 +20,20 @@ Sample = tuple[int, float]
 
 
 class Pace:
-    """Of one worker's answers."""
+    """Of one worker's answers. `waits`: how long they do, on the average."""
 
     def __init__(self) -> None:
         self.waits = 0.0
-        self._answers = 0
+        self.answers = 0
 
-    def begins(self) -> tuple[int, Sample | None]:
-        """Before an answer, by the leader: its number, 0 for one that another thread should give;
-        and what `ends` is to be told after it, in the same thread."""
-        self._answers = number = self._answers + 1
-        if self.waits > LONG:
-            if number % TRIED:
-                return 0, None
-        elif number % LOOKED_AT:
-            return number, None
-        return number, (_switches(), time.perf_counter())
+    def next(self) -> int:
+        """The number of the next answer; 0 where another thread than the leader should give it."""
+        self.answers = number = self.answers + 1
+        return number if self.waits < LONG or number % TRIED == 0 else 0
+
+    def begins(self) -> Sample | None:
+        """Before an answer of the leader; `ends` is to be told of it, in the same thread."""
+        return None if self.answers % LOOKED_AT else (_switches(), time.perf_counter())
 
     def ends(self, sample: Sample) -> None:
         before, began = sample

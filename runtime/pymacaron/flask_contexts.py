@@ -37,18 +37,34 @@ Match = tuple[Route, Mapping[str, str]]
 _making = threading.RLock()
 
 
+class Lazy:
+    """An attribute that Flask's constructors and push() would set, made at the first look at it.
+    `matters`: it may have a say in the answer."""
+
+    def __init__(self, make: Callable[[Any], Any], *, matters: bool = False) -> None:
+        self._make, self._matters = make, matters
+
+    def __set_name__(self, _owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, context: Any, owner: type | None = None) -> Any:
+        if context is None:
+            return self
+        attributes, name = context.__dict__, self._name
+        with _making:
+            if name not in attributes:
+                if self._matters:
+                    context.matters = True
+                attributes[name] = self._make(context)
+        return attributes[name]
+
+
 class LazyAppContext(AppContext):
     """What `g` and `current_app` look into."""
 
     # The claims of the user: g.current_user, once there is a g.
     user: Claims | None = None
     token: Token[AppContext]
-
-    def __getattr__(self, name: str) -> Any:  # called for what is not there (yet)
-        make = _OUTER.get(name)
-        if make is None:
-            return object.__getattribute__(self, name)
-        return _made(self, name, make)
 
     def _globals(self) -> Any:
         made = self.app.app_ctx_globals_class()
@@ -74,14 +90,6 @@ class LazyRequestContext(RequestContext):
         self.environ = environ
         super().__init__(app, environ, *args, **kwargs)
 
-    def __getattr__(self, name: str) -> Any:
-        make = _INNER.get(name)
-        if make is None:
-            return object.__getattribute__(self, name)
-        if name in MATTERS:
-            self.matters = True
-        return _made(self, name, make)
-
     def _request(self) -> Request:
         made = self.app.request_class(self.environ)
         made.json_module = self.app.json
@@ -103,39 +111,40 @@ class LazyRequestContext(RequestContext):
         if heard or "_cv_tokens" in made or "_cv_tokens" in outer.__dict__:
             self.pop(error)
             return
-        if "request" in made:
-            self.request.close()
+        request = made.get("request")
+        if request is not None:
+            if "files" in request.__dict__:
+                request.close()
             self.environ["werkzeug.request"] = None  # which holds it, and is held by it
         _cv_request.reset(self.token)
         _cv_app.reset(outer.token)
 
 
-# How the attributes are made that Flask's constructors and push() would set.
-_OUTER: dict[str, Callable[[LazyAppContext], Any]] = {
-    "g": LazyAppContext._globals,
-    "url_adapter": lambda context: context.app.create_url_adapter(None),
-    "_cv_tokens": lambda context: [context.token],
-}
-_INNER: dict[str, Callable[[LazyRequestContext], Any]] = {
-    "request": LazyRequestContext._request,
-    "url_adapter": lambda context: context.app.create_url_adapter(context.request),
-    "flashes": lambda _: None,
-    # Flask 3.0 calls it session.
-    "_session": LazyRequestContext._open_session,
-    "session": LazyRequestContext._open_session,
-    "_after_request_functions": lambda _: [],
-    "_cv_tokens": lambda context: [(context.token, context.outer)],
-}
-MATTERS = ("_session", "session", "_after_request_functions", "_cv_tokens")
+def _attributes(of: type, **made: Lazy) -> None:
+    for name, lazy in made.items():
+        # Flask 3.0 has `session` where later versions have a property that looks at `_session`.
+        if not hasattr(of, name):
+            lazy.__set_name__(of, name)
+            setattr(of, name, lazy)
+
+
+_attributes(
+    LazyAppContext,
+    g=Lazy(LazyAppContext._globals),
+    url_adapter=Lazy(lambda context: context.app.create_url_adapter(None)),
+    _cv_tokens=Lazy(lambda context: [context.token]),
+)
+_attributes(
+    LazyRequestContext,
+    request=Lazy(LazyRequestContext._request),
+    url_adapter=Lazy(lambda context: context.app.create_url_adapter(context.request)),
+    flashes=Lazy(lambda _: None),
+    _session=Lazy(LazyRequestContext._open_session, matters=True),
+    session=Lazy(LazyRequestContext._open_session, matters=True),
+    _after_request_functions=Lazy(lambda _: [], matters=True),
+    _cv_tokens=Lazy(lambda context: [(context.token, context.outer)], matters=True),
+)
 _new_outer, _new_inner = LazyAppContext.__new__, LazyRequestContext.__new__
-
-
-def _made(context: Any, name: str, make: Callable[[Any], Any]) -> Any:
-    attributes = context.__dict__
-    with _making:
-        if name not in attributes:
-            attributes[name] = make(context)
-    return attributes[name]
 
 
 def enter(app: Flask, environ: WSGIEnvironment, matched: Match) -> LazyRequestContext:

@@ -14,9 +14,12 @@ $(VENV)/.done: pyproject.toml runtime/pyproject.toml
 demo: $(VENV)/.done
 	$(BIN)/python examples/demo.py
 
-# A file's tests stay on one worker: they share what is dear to start.
+# A file's tests stay on one worker: they share what is dear to start. One worker more than there are
+# processors: the long tests wait for most of their time.
+WORKERS = $$(($$(getconf _NPROCESSORS_ONLN) + 1))
+
 test: $(VENV)/.done
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.done
 	$(BIN)/ruff format --check .

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from http.client import HTTPConnection, IncompleteRead
 
 import pytest
@@ -16,7 +16,7 @@ from tests.runtime.served import Running, serving, until
 from tests.runtime.test_http_edges import Client, get, post
 
 SERVER = '''
-import os, threading, time
+import os, sys, threading, time
 
 released = threading.Semaphore(0)
 waiting = []
@@ -132,6 +132,69 @@ def nothing(environ, start):
     return []
 
 
+def answers_first(environ, start):
+    start("200 OK", [("Content-Type", "text/plain")])
+    yield b"first"
+    yield b"%d" % len(environ["wsgi.input"].read())
+
+
+def twice(environ, start):
+    start("200 OK", [])
+    start("201 Created", [])
+    return [b""]
+
+
+def corrected(environ, start):
+    start("200 OK", [("Content-Length", "2")])
+    try:
+        raise ValueError
+    except ValueError:
+        start("502 Bad Gateway", [("Content-Length", "9")], sys.exc_info())
+    return [b"corrected"]
+
+
+def too_late(environ, start):
+    start("200 OK", [])
+    yield b"part"
+    yield b"part"
+    try:
+        raise ValueError
+    except ValueError:
+        start("500 Oops", [], sys.exc_info())
+    yield b"error page"
+
+
+def written_later(environ, start):
+    write = start("200 OK", [])
+    yield b"one "
+    write(b"two ")
+    yield b""
+    write(b"three ")
+
+
+class Unsendable:
+    was_closed = False
+
+    def __iter__(self):
+        yield b"x"
+
+    def close(self):
+        Unsendable.was_closed = True
+
+
+def unsendable(environ, start):
+    start("200 OK", [("X-A", "a\\nb")])
+    return Unsendable()
+
+
+def closed(environ, start):
+    return plain(start, b"%r" % Unsendable.was_closed)
+
+
+def host(environ, start):
+    return plain(start, environ["HTTP_HOST"].encode())
+
+
 def unread(environ, start):
     return plain(start, b"not read")
 
@@ -235,6 +298,8 @@ def test_nonsense_in_or_after_a_large_body_is_noticed(running: Running) -> None:
     with closing(Client(running)) as client:
         chunk = b"%x\r\n%b\r\n" % (size, b"x" * size)
         client.say(post(b"", "Transfer-Encoding: chunked", path="/seen"), chunk, b"nonsense\r\n")
+        with suppress(OSError):  # unless the application was reading it already
+            assert client.hear().status == 400
         assert client.is_closed()
     with closing(Client(running)) as client:
         client.say(post(b"", f"Content-Length: {size}", path="/seen"), b"x" * size, b"nonsense")
@@ -247,6 +312,76 @@ def test_many_wishes_for_another_protocol_are_answered_in_this_one(running: Runn
     with closing(Client(running)) as client:
         client.say(upgrade * 500)
         assert [client.hear().status for _ in range(500)] == [200] * 500
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: %d", "Transfer-Encoding: chunked"])
+def test_a_body_behind_a_wish_for_another_protocol_is_no_request(
+    running: Running, framing: str
+) -> None:
+    inner = get("/release")  # which would be noticed
+    fields = ["Connection: keep-alive, Upgrade", "Upgrade: h2c"]
+    fields.append(framing % len(inner) if "%" in framing else framing)
+    with closing(Client(running)) as client:
+        client.say(post(inner, *fields, path="/seen"))
+        assert client.hear().status == 501
+        assert client.is_closed()
+
+
+def test_what_never_ends_behind_a_body_is_refused(running: Running) -> None:
+    head = post(b"3\r\nabc\r\n0\r\nX-A: ", "Transfer-Encoding: chunked", path="/seen")
+    with closing(Client(running)) as client:
+        client.say(head)
+        with suppress(OSError):
+            for _ in range(100):
+                client.say(b"x" * 10_000)
+            assert client.hear().status == 431
+        assert client.is_closed()
+
+
+def test_a_request_behind_a_body_has_room_for_its_own_head(running: Running) -> None:
+    body = b"x" * 200_000
+    with closing(Client(running)) as client:
+        first = post(body, f"Content-Length: {len(body)}", path="/seen")
+        for at in range(1, 40):
+            client.say(first, get("/how-many")[:at])
+            assert client.hear().status == 200
+            client.say(get("/how-many")[at:])
+            assert client.hear().status == 200
+
+
+def test_nobody_is_told_to_go_on_in_the_middle_of_an_answer(running: Running) -> None:
+    with closing(Client(running)) as client:
+        fields = ["Content-Length: 300000", "Expect: 100-continue"]
+        client.say(post(b"", *fields, path="/answers-first"))
+        client.socket.shutdown(socket.SHUT_WR)
+        told = client._file.read()
+    assert told.startswith(b"HTTP/1.1 200 OK")
+    assert b"100 Continue" not in told
+
+
+def test_start_response_is_what_wsgi_says(running: Running) -> None:
+    with closing(HTTPConnection("127.0.0.1", running.port, timeout=30)) as connection:
+        connection.request("GET", "/twice")
+        assert connection.getresponse().status == 500
+    with closing(HTTPConnection("127.0.0.1", running.port, timeout=30)) as connection:
+        connection.request("GET", "/corrected")
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (502, b"corrected")
+        connection.request("GET", "/too-late")
+        with pytest.raises((IncompleteRead, ConnectionError)):
+            connection.getresponse().read()
+    assert body_of(running, "/written-later") == b"one two three "
+
+
+def test_an_answer_that_can_not_be_sent_is_closed_all_the_same(running: Running) -> None:
+    assert running.get("/unsendable")[0] == 500
+    assert body_of(running, "/closed") == b"True"
+
+
+def test_the_host_of_a_whole_url_is_the_one_that_counts(running: Running) -> None:
+    with closing(Client(running)) as client:
+        assert client.say(get("http://other:81/host")).hear().body == b"other:81"
+        assert client.say(get("/host")).hear().body == b"h"
 
 
 def test_fields_reach_the_application_as_they_were_sent(running: Running) -> None:
@@ -268,7 +403,7 @@ def test_fields_reach_the_application_as_they_were_sent(running: Running) -> Non
         ("CONNECT a:1 HTTP/1.1\r\nHost: a", 405),
         ("GET /\u00e9 HTTP/1.1\r\nHost: a", 400),
         (f"GET /{'x' * 9000} HTTP/1.1\r\nHost: a", 414),
-        (f"GET / HTTP/1.1\r\nHost: a\r\nX-A: {'x' * 70_000}", 431),
+        (f"GET / HTTP/1.1\r\nHost: a\r\nX-A: {'x' * 90_000}", 431),
         ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked", 501),
     ],
 )

@@ -96,6 +96,30 @@ def test_who_never_comes_to_an_end_is_parted_with(monkeypatch: pytest.MonkeyPatc
         assert b"hello" in idle.recv(1000)
 
 
+def test_who_reads_slowly_but_reads_gets_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crew_module, "PATIENCE", 4.0)
+    monkeypatch.setattr(crew_module, "LAST_WORDS", 10.0)
+    large = b"x" * 30_000_000
+
+    def app(_: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        start("200 OK", [("Content-Length", str(len(large)))])
+        return [large]
+
+    with crew(app=app) as (made, connect):
+        client = connect()
+        client.sendall(GET)
+        size = len(client.recv(1000))
+        for _ in range(8):
+            time.sleep(0.7)
+            size += len(client.recv(3_000_000))
+        made._gateway.leaving = True
+        made.stop(0)  # which does not cut off who is still reading either
+        while data := client.recv(1_000_000):
+            size += len(data)
+            time.sleep(0.02)
+    assert size > len(large)
+
+
 def test_connections_that_nobody_uses_any_more_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew_module, "KEEPALIVE", 0.1)
     with crew() as (_, connect):

@@ -72,6 +72,8 @@ class Connection:
         # What comes yet is not wanted.
         self.talks_on = False
         self.lingers = False
+        # Its answer must not be taken for a whole one.
+        self.aborted = False
         self.since = time.monotonic()
         self._environ = environ
         self._parser: Any = httptools.HttpRequestParser(self)
@@ -83,7 +85,7 @@ class Connection:
     def receive(self) -> bool:
         """Reads what is there; False when the client has gone."""
         size = PIECE
-        if self._request is not None:
+        if self._request is not None and not self.talks_on:
             size = LONGEST_HEAD + 1 - self._heard if self._in_head else LARGE_PIECE
         try:
             data = self.client.recv(size)
@@ -135,7 +137,7 @@ class Connection:
 
     def abort(self) -> None:
         """Ends in a way that no client takes for the end of an answer."""
-        self.ends, self.unsent = True, b""
+        self.ends, self.aborted, self.unsent = True, True, b""
         with suppress(OSError):
             at_once = struct.pack("ii", 1, 0)
             self.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
@@ -153,8 +155,8 @@ class Connection:
     def _hear(self, data: bytes) -> None:
         if not self._in_head:
             self.since = time.monotonic()
-        heard = len(data)
-        while data:
+        before, size, heard = self._request, self._request and self._request.size, len(data)
+        while data and not self.talks_on:
             try:
                 self._parser.feed_data(data)
                 break
@@ -165,13 +167,17 @@ class Connection:
                 self.refuse(400)
                 return
         request = self._request
-        if request is None:
+        if request is None or self.talks_on:
             return
-        if self._in_head:
+        if request is not before or request.size != size:
+            self._heard = 0
+        else:  # nothing but more of a head, or of what may come between and behind chunks
             self._heard += heard
             if self._heard > LONGEST_HEAD:
                 self.refuse(431)
-        elif not request.given and (request.size > SMALL or length_of(request.environ) > SMALL):
+        if self._in_head or request.given:
+            return
+        if request.size > SMALL or length_of(request.environ) > SMALL:
             self._give(request)
 
     def _give(self, request: Request) -> None:
@@ -219,7 +225,9 @@ class Connection:
         environ["SERVER_PROTOCOL"] = PROTOCOLS.get(version) or f"HTTP/{version}"
         path, _, query = self._url.partition(b"?")
         if path[:1] != b"/":
-            path = _of_absolute(path)
+            host, path = _parts(path)
+            # Proxies are asked for whole URLs; the host in them is the one that is meant.
+            environ["HTTP_HOST"] = host.decode("latin-1") or environ.get("HTTP_HOST", "")
         if b"%" in path:
             path = unquote_to_bytes(path)
         environ["PATH_INFO"] = path.decode("latin-1")
@@ -230,6 +238,9 @@ class Connection:
             request.refused = request.refused or _refusal(environ, version)
         if len(self._url) > LONGEST_LINE:
             request.refused = 414
+        if parser.should_upgrade() and ("HTTP_TRANSFER_ENCODING" in environ or length_of(environ)):
+            # The parser takes what follows for the other protocol, others for the body.
+            request.refused = 501
         if request.refused:
             self.refuse(request.refused)
         elif "HTTP_EXPECT" in environ and length_of(environ) <= SMALL:
@@ -237,8 +248,12 @@ class Connection:
 
     def invite(self, request: Request) -> None:
         """Lets a client go on that waits for a word before it sends its body."""
-        expects = request.environ.pop("HTTP_EXPECT", "").lower() == "100-continue"
-        if expects and not (self.requests and self.requests[0] is not request):
+        environ = request.environ
+        if environ.get("HTTP_EXPECT", "").lower() != "100-continue":
+            return
+        first = not self.requests or self.requests[0] is request
+        if first and environ["SERVER_PROTOCOL"] == "HTTP/1.1":
+            del environ["HTTP_EXPECT"]
             with suppress(OSError):
                 self.client.send(CONTINUE)
 
@@ -284,10 +299,13 @@ def _named(name: bytes) -> str:
     return known
 
 
-def _of_absolute(target: bytes) -> bytes:
-    """The path of a URL, which is what proxies are asked for."""
+def _parts(target: bytes) -> tuple[bytes, bytes]:
+    """Host and path of a URL; of an asterisk only the latter."""
     _, separator, rest = target.partition(b"://")
-    return b"/" + rest.partition(b"/")[2] if separator else target
+    if not separator:
+        return b"", target
+    host, _, path = rest.partition(b"/")
+    return host, b"/" + path
 
 
 def _refusal(environ: WSGIEnvironment, version: str) -> int:

@@ -53,7 +53,7 @@ class Crew:
         self._epoll.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
         self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._waker, select.EPOLLIN)
-        self._lead = threading.Lock()
+        self._lead, self._leader = threading.Lock(), 0
         # Held where others than the leader touch what follows, or connections.
         self._hands = threading.Lock()
         self._seats = threads
@@ -100,12 +100,18 @@ class Crew:
             if self._over.is_set():
                 self._lead.release()
                 return
+            self._leader = threading.get_ident()
             try:
                 self._leads()
             except BaseException:  # a mistake of ours: the lead must not be lost with the thread
                 log.exception("the server failed")
                 time.sleep(TICK)
-                self._lead.release()
+                if self._leader == threading.get_ident():
+                    self._give_lead()
+
+    def _give_lead(self) -> None:
+        self._leader = 0
+        self._lead.release()
 
     def _leads(self) -> None:
         """Returns when another thread leads, or none need."""
@@ -123,7 +129,7 @@ class Crew:
                 self._sweep(now)
             if self._stopping and not events and self._emptied(now):
                 self._over.set()
-                self._lead.release()
+                self._give_lead()
                 return
 
     def _welcome(self, handle: int) -> None:
@@ -157,7 +163,10 @@ class Crew:
                     self._listen(connection, 0)
             return False
         if event & select.EPOLLOUT and connection.unsent:
+            left = len(connection.unsent)
             connection.send(connection.unsent)
+            if len(connection.unsent) < left:
+                connection.since = time.monotonic()
         elif not connection.receive():
             with self._hands:
                 self._close(connection)
@@ -198,7 +207,7 @@ class Crew:
                     self._waiting.append(connection)
                     return True
                 self._seats -= 1
-            self._lead.release()
+            self._give_lead()
             self._gateway.serve(connection)
         waits = self._answered(connection)
         while waits is not None:
@@ -209,9 +218,9 @@ class Crew:
     def _answered(self, connection: Connection) -> Connection | None:
         """Gives up a seat, or takes one that waits for it."""
         with self._hands:
-            connection.busy = False
             connection.since = time.monotonic()
             self._settle(connection)
+            connection.busy = False  # last: the leader looks at it without our hands
             if self._waiting:
                 return self._waiting.popleft()
             self._seats += 1
@@ -228,7 +237,7 @@ class Crew:
                 with self._hands, suppress(IndexError):
                     self._turns.pop()
                     self._seats -= 1
-                    self._lead.release()
+                    self._give_lead()
             last = turns
             ticks = ticks + 1 if answers == self._pace.answers else 0
             answers = self._pace.answers
@@ -244,6 +253,7 @@ class Crew:
         """What comes next on a connection on which nobody works."""
         try:
             if connection.unsent:
+                connection.since = time.monotonic()
                 self._listen(connection, select.EPOLLOUT)
             elif not connection.ends:
                 self._listen(connection, select.EPOLLIN)

@@ -62,7 +62,7 @@ class Gateway:
                     refuse(connection, request.refused)
                 elif request.complete or bodies.begin(connection, request, self._largest_body):
                     self._answer(connection, request)
-                if not request.complete:
+                if not (request.complete or connection.aborted):
                     connection.ends = connection.talks_on = True
                 if connection.ends:
                     requests.clear()
@@ -74,6 +74,7 @@ class Gateway:
         if next(self._numbers) == self._last:
             self._used_up()
         head = Head()
+        body: bytes | Stream = b""
         try:
             chunks = self._app(request.environ, head)
             # A body that nobody read is in the way of the next request.
@@ -89,6 +90,8 @@ class Gateway:
             made = form(head, request, size, stays)
         except BaseException:  # whatever it was: the others are served on
             log.exception("the application failed")
+            if isinstance(body, Stream):
+                body.close()
             refuse(connection, 500)
             return
         connection.ends = not made.stays
@@ -96,8 +99,11 @@ class Gateway:
             if size != made.left:
                 body = _fitted(body, made.left or 0, connection)
             connection.send(made.text + body)
-        elif not _sent(connection, made, body):
-            connection.abort()
+        else:
+            # From now on the answer is in the way of a word before the body.
+            request.environ.pop("HTTP_EXPECT", None)
+            if not _sent(connection, made, head, body):
+                connection.abort()
 
 
 class Stream:
@@ -105,14 +111,21 @@ class Stream:
 
     def __init__(self, first: bytes, rest: Iterator[bytes], close: Close) -> None:
         self.chunks = itertools.chain((first,), rest)
-        self.close = close
+        self._close = close
+
+    def close(self) -> None:
+        try:
+            self._close()
+        except Exception:
+            log.exception("the application failed behind its answer")
 
 
-def _sent(connection: Connection, made: Form, stream: Stream) -> bool:
+def _sent(connection: Connection, made: Form, head: Head, stream: Stream) -> bool:
     """Sends as the application goes on; False if the client can't have all of it."""
     start, left = made.text, made.left
     try:
-        for chunk in stream.chunks:
+        for chunk in itertools.chain(stream.chunks, (b"",)):
+            chunk = head.take_written() + chunk
             if left is not None:
                 chunk = chunk[:left]
                 left -= len(chunk)
@@ -120,15 +133,14 @@ def _sent(connection: Connection, made: Form, stream: Stream) -> bool:
                 chunk = b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunk else b""
             if not connection.send_all(start + chunk):
                 return False
-            start = b""
+            start, head.sent = b"", True
             if left == 0:
                 break
     except BaseException:
         log.exception("the application failed in the middle of its answer")
         return False
     finally:
-        with suppress(Exception):
-            stream.close()
+        stream.close()
     return not left and connection.send_all(start + (b"0\r\n\r\n" if made.chunked else b""))
 
 
@@ -145,11 +157,12 @@ def whole(head: Head, chunks: Iterable[bytes]) -> bytes | Stream:
 
     An application may start its answer as late as with its first chunk."""
     if (type(chunks) is list or type(chunks) is tuple) and head.line:
-        return b"".join([*head.written, *chunks])
+        return b"".join([*head.written, *chunks]) if head.written else b"".join(chunks)
     rest = iter(chunks)
     close: Close = getattr(chunks, "close", _nothing)
     try:
-        first = b"".join(head.written) + next(rest, b"")
+        first = next(rest, b"")
+        first = head.take_written() + first
         if not head.line:
             raise RuntimeError("the application did not call start_response()")
     except BaseException:

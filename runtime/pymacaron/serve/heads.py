@@ -23,10 +23,11 @@ BODILESS = ("204", "304")
 class Head:
     """WSGI's start_response(), and what it was told. Who knows us may say all at once (`whole`)."""
 
-    __slots__ = ("chunks", "headers", "line", "text", "written")
+    __slots__ = ("chunks", "headers", "line", "sent", "text", "written")
 
     def __init__(self) -> None:
         self.line = self.text = ""
+        self.sent = False
         self.chunks = (b"",)
         self.headers: Headers = []
         self.written: list[bytes] = []
@@ -35,11 +36,20 @@ class Head:
         self,
         line: str,
         headers: Headers,
-        exc_info: Any = None,  # noqa: ARG002  (nothing is sent yet that would stand)
+        exc_info: Any = None,
         /,
     ) -> Callable[[bytes], object]:
-        self.line, self.headers = line, headers
+        if self.sent and exc_info:
+            raise exc_info[1].with_traceback(exc_info[2])
+        if self.line and not exc_info:
+            raise RuntimeError("the application called start_response() twice")
+        self.line, self.headers, self.text = line, headers, ""
         return self.written.append
+
+    def take_written(self) -> bytes:
+        """What was said with write() since the last time."""
+        written, self.written[:] = b"".join(self.written), ()
+        return written
 
     def whole(self, line: str, text: str, body: bytes) -> tuple[bytes]:
         """An answer with a body. `text`: all its headers, Content-Length among them and none that a

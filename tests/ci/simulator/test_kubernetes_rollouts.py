@@ -77,15 +77,25 @@ def test_a_rollout_loses_no_request_and_keeps_its_bounds(kube: World) -> None:
 
     prober = threading.Thread(target=probe)
     prober.start()
+    kube.until(lambda: answers)
     kube.apply(deployment(kube.image, "r2", replicas=2))
     kube.rolled_out(deployment(kube.image))
+    kube.until(lambda: (200, "r2") in answers)
+    scaled = kube.events("ScalingReplicaSet")
     kube.apply(deployment(kube.image, "r1", replicas=2))
     kube.rolled_out(deployment(kube.image))
     over.set()
     prober.join()
     assert {code for code, _ in answers} == {200}
     assert {release for _, release in answers} == {"r1", "r2"}
-    assert max(most) == 3  # maxSurge 1
+    assert max(most) <= 3
+    wanted: dict[str, int] = {}
+    totals = []
+    for message in scaled:
+        *_, name, _, _, _, number = message.split()  # … set NAME from 1 to 2
+        wanted[name] = int(number)
+        totals.append(sum(wanted.values()))
+    assert totals == [2, 3, 2, 3, 2]  # maxSurge 1, maxUnavailable 0
 
 
 def test_a_former_template_brings_its_replica_set_back(kube: World) -> None:

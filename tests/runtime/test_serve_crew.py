@@ -13,6 +13,7 @@ import pytest
 from tests.runtime.served import until
 
 crew_module = pytest.importorskip("pymacaron.serve.crew", reason="our server needs Linux")
+from pymacaron.serve import pace as pace_module  # noqa: E402
 from pymacaron.serve.crew import Crew  # noqa: E402
 from pymacaron.serve.gateway import Gateway  # noqa: E402
 from pymacaron.serve.pace import LONG, LOOKED_AT, TRIED, Pace  # noqa: E402
@@ -158,10 +159,28 @@ def answers(pace: Pace, count: int, answer: Callable[[], object]) -> int:
     return given
 
 
-def test_who_computes_is_answered_by_the_leader_and_who_waits_by_others() -> None:
+def test_who_computes_is_answered_by_the_leader_and_who_waits_by_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given_up = [0]  # as the system would count it, were nobody else here
+    monkeypatch.setattr(pace_module, "_switches", lambda: given_up[0])
+
+    def compute() -> None:
+        time.sleep(10 * LONG)
+
+    def wait() -> None:
+        time.sleep(10 * LONG)
+        given_up[0] += 1
+
     pace = Pace()
-    assert answers(pace, 5 * LOOKED_AT, lambda: sum(range(20_000))) == 5 * LOOKED_AT
-    assert answers(pace, 5 * LOOKED_AT, lambda: time.sleep(10 * LONG)) < 5 * LOOKED_AT
+    assert answers(pace, 5 * LOOKED_AT, compute) == 5 * LOOKED_AT
+    assert answers(pace, 5 * LOOKED_AT, wait) < 5 * LOOKED_AT
     # As soon as waiting has an end, the leader answers again.
     answers(pace, 20 * TRIED, lambda: None)
     assert answers(pace, TRIED, lambda: None) == TRIED
+
+
+def test_the_system_tells_who_waits() -> None:
+    before = pace_module._switches()
+    time.sleep(0.01)
+    assert pace_module._switches() > before

@@ -233,18 +233,30 @@ class Connection:
         environ["PATH_INFO"] = path.decode("latin-1")
         environ["QUERY_STRING"] = query.decode("latin-1")
         request.keep = parser.should_keep_alive()
-        usual = version == "1.1" and environ.get("HTTP_HOST")
-        if not usual or "HTTP_TRANSFER_ENCODING" in environ or method == b"CONNECT":
-            request.refused = request.refused or _refusal(environ, version)
-        if len(self._url) > LONGEST_LINE:
-            request.refused = 414
-        if parser.should_upgrade() and ("HTTP_TRANSFER_ENCODING" in environ or length_of(environ)):
-            # The parser takes what follows for the other protocol, others for the body.
-            request.refused = 501
+        request.refused = self._refusal(request)
         if request.refused:
             self.refuse(request.refused)
         elif "HTTP_EXPECT" in environ and length_of(environ) <= SMALL:
             self.invite(request)
+
+    def _refusal(self, request: Request) -> int:
+        """0, or the status of a request that does not get as far as the application."""
+        environ, version = request.environ, request.environ["SERVER_PROTOCOL"]
+        coding = environ.get("HTTP_TRANSFER_ENCODING")
+        if self._parser.should_upgrade() and (coding is not None or length_of(environ)):
+            return 501  # the parser takes what follows for the other protocol, others for the body
+        if len(self._url) > LONGEST_LINE:
+            return 414
+        if request.refused:
+            return request.refused
+        if environ["REQUEST_METHOD"] == "CONNECT":
+            return 405
+        if version == "HTTP/1.0":
+            return 0 if coding is None else 400
+        # What is not undone here can't be understood; a proxy may have read it in another way.
+        if version == "HTTP/1.1" and coding is not None and coding.lower() != "chunked":
+            return 501
+        return 0 if version == "HTTP/1.1" and environ.get("HTTP_HOST") else 400
 
     def invite(self, request: Request) -> None:
         """Lets a client go on that waits for a word before it sends its body."""
@@ -306,18 +318,6 @@ def _parts(target: bytes) -> tuple[bytes, bytes]:
         return b"", target
     host, _, path = rest.partition(b"/")
     return host, b"/" + path
-
-
-def _refusal(environ: WSGIEnvironment, version: str) -> int:
-    """0, or the status of a request that does not get as far as the application."""
-    if environ["REQUEST_METHOD"] == "CONNECT":
-        return 405
-    if version == "1.1":
-        # What is not undone here can't be understood; a proxy may have read it in another way.
-        if environ.get("HTTP_TRANSFER_ENCODING", "chunked").lower() != "chunked":
-            return 501
-        return 0 if environ.get("HTTP_HOST") else 400
-    return 0 if version == "1.0" and "HTTP_TRANSFER_ENCODING" not in environ else 400
 
 
 def _ready(client: socket.socket, what: int) -> bool:

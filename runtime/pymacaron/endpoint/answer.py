@@ -121,10 +121,10 @@ class Answers:
         ]
         return any(matches(name, own) for name in wanted for own in self.types)
 
-    def check_accept(self, header: str | None) -> None:
+    def check_accept(self, header: str) -> None:
         """Raises NotAcceptable before the handler runs, where the client wants none of our
         types."""
-        if header and header != "*/*" and not self.accepts(header):
+        if header != "*/*" and not self.accepts(header):
             raise NotAcceptable(f"this operation answers {' or '.join(self.types)}")
 
     def answer(self, result: Any, accept: str | None = None) -> Answer | WerkzeugResponse:

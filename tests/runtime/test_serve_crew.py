@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -10,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pymacaron.serve import crew as crew_module
+from pymacaron.serve import pace as pace_module
+from pymacaron.serve.crew import Crew
+from pymacaron.serve.gateway import Gateway
+from pymacaron.serve.pace import LONG, LOOKED_AT, TRIED, Pace
 from tests.runtime.served import until
 
-crew_module = pytest.importorskip("pymacaron.serve.crew", reason="our server needs Linux")
-from pymacaron.serve import pace as pace_module  # noqa: E402
-from pymacaron.serve.crew import Crew  # noqa: E402
-from pymacaron.serve.gateway import Gateway  # noqa: E402
-from pymacaron.serve.pace import LONG, LOOKED_AT, TRIED, Pace  # noqa: E402
+pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="our server needs Linux")
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -59,6 +61,11 @@ def crew(
         assert made.stop(20)
 
 
+def assert_answered(client: socket.socket) -> None:
+    client.sendall(GET)
+    assert b"hello" in client.recv(1000)
+
+
 def test_an_answer_can_be_said_at_once() -> None:
     with crew(app=at_once) as (_, connect):
         client = connect()
@@ -76,12 +83,10 @@ def test_the_connection_that_is_silent_for_longest_makes_room() -> None:
     with crew(most=3) as (_, connect):
         first, second = connect(), connect()
         for client in (first, second, first):
-            client.sendall(GET)
-            assert b"hello" in client.recv(1000)
+            assert_answered(client)
         third, fourth = connect(), connect()
         for client in (third, fourth, first):
-            client.sendall(GET)
-            assert b"hello" in client.recv(1000)
+            assert_answered(client)
         assert second.recv(1000) == b""
 
 
@@ -93,8 +98,7 @@ def test_who_never_comes_to_an_end_is_parted_with(monkeypatch: pytest.MonkeyPatc
         half_a_body.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab")
         assert half_a_head.recv(1000) == b""
         assert half_a_body.recv(1000) == b""
-        idle.sendall(GET)
-        assert b"hello" in idle.recv(1000)
+        assert_answered(idle)
 
 
 def test_who_reads_slowly_but_reads_gets_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,8 +129,7 @@ def test_connections_that_nobody_uses_any_more_are_closed(monkeypatch: pytest.Mo
     monkeypatch.setattr(crew_module, "KEEPALIVE", 0.1)
     with crew() as (_, connect):
         client = connect()
-        client.sendall(GET)
-        assert b"hello" in client.recv(1000)
+        assert_answered(client)
         assert client.recv(1000) == b""
 
 
@@ -135,8 +138,7 @@ def test_the_end_answers_what_was_begun(monkeypatch: pytest.MonkeyPatch) -> None
     with crew() as (made, connect):
         begun, idle = connect(), connect()
         begun.sendall(GET[:20])
-        idle.sendall(GET)
-        assert b"hello" in idle.recv(1000)
+        assert_answered(idle)
         until(lambda: any(c.begun for c in made._connections.values()), "it was not read")
         made._gateway.leaving = True
         assert not made.stop(0.05)  # not as long as somebody is asking

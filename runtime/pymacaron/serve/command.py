@@ -115,7 +115,7 @@ def connections() -> int:
 
 
 def _serve(settings: PyMacaronConfig, target: str, address: str, workers: int, threads: int) -> int:
-    from pymacaron.serve import worker  # which does not even import where there is no epoll
+    from pymacaron.serve import worker  # nothing of it is needed where gunicorn serves
     from pymacaron.serve.master import Master
 
     listener = listen(address)

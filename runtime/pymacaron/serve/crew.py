@@ -2,7 +2,7 @@
 
 One thread leads: it waits for all connections, reads, and answers itself what is answered quickly,
 so that nothing is handed from thread to thread. When an answer takes longer, another thread leads
-on; where answers take long on the average, it does so at once.
+on; where answers mostly wait for something, it does so at once.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ class Crew:
         if listener is None:
             return
         hold_off(listener)
-        while _waiting(listener) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        while _unaccepted(listener) and time.monotonic() < deadline:
+            time.sleep(0.01)  # nothing tells when the last one is taken
 
     def stop_listening(self) -> None:
         """Our workers' common socket lives on with the others."""
@@ -105,7 +105,7 @@ class Crew:
                 self._leads()
             except BaseException:  # a mistake of ours: the lead must not be lost with the thread
                 log.exception("the server failed")
-                time.sleep(TICK)
+                time.sleep(TICK)  # what fails again and again must not fill the log
                 if self._leader == threading.get_ident():
                     self._give_lead()
 
@@ -231,7 +231,7 @@ class Crew:
         last: list[int] = []
         answers = ticks = 0
         while not self._over.is_set():
-            time.sleep(TICK)
+            time.sleep(TICK)  # a thread that answers tells nobody that it goes on doing so
             turns = self._turns.copy()
             if turns and turns == last:
                 with self._hands, suppress(IndexError):
@@ -315,7 +315,7 @@ class Crew:
             return not self._connections
 
 
-def _waiting(listener: socket.socket) -> int:
+def _unaccepted(listener: socket.socket) -> int:
     """How many connections nobody has accepted yet; 0 where the kernel doesn't tell."""
     with suppress(OSError, AttributeError):
         info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)

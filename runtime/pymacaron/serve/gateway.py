@@ -116,7 +116,7 @@ class Stream:
     def close(self) -> None:
         try:
             self._close()
-        except Exception:
+        except Exception:  # the answer is sent, or lost already
             log.exception("the application failed behind its answer")
 
 
@@ -136,7 +136,7 @@ def _sent(connection: Connection, made: Form, head: Head, stream: Stream) -> boo
             start, head.sent = b"", True
             if left == 0:
                 break
-    except BaseException:
+    except BaseException:  # whatever it was: the client must not take it for the end
         log.exception("the application failed in the middle of its answer")
         return False
     finally:
@@ -165,7 +165,7 @@ def whole(head: Head, chunks: Iterable[bytes]) -> bytes | Stream:
         first = head.take_written() + first
         if not head.line:
             raise RuntimeError("the application did not call start_response()")
-    except BaseException:
+    except BaseException:  # whatever it was: what is open is closed
         with suppress(Exception):
             close()
         raise

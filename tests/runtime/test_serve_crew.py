@@ -7,12 +7,15 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pymacaron.serve import crew as crew_module
 from pymacaron.serve import pace as pace_module
+from pymacaron.serve.connection import Connection
 from pymacaron.serve.crew import Crew
 from pymacaron.serve.gateway import Gateway
 from pymacaron.serve.pace import LONG, LOOKED_AT, TRIED, Pace
@@ -146,6 +149,137 @@ def test_the_end_answers_what_was_begun(monkeypatch: pytest.MonkeyPatch) -> None
         assert b"Connection: close" in begun.recv(1000)
         assert begun.recv(1000) == b""
         assert idle.recv(1000) == b""
+
+
+class Together:
+    """An application. At /gate it sends what `asks` says, so that the leader finds it all at once;
+    its later answers are given in turns."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # Long enough that nobody takes the lead away at the gate.
+        monkeypatch.setattr(crew_module, "TICK", 0.5)
+        self.asks: list[tuple[socket.socket, bytes]] = []
+        self.later: list[Callable[[], object]] = []
+        self.given = 0
+        self.connections: Iterable[Connection] = ()
+
+    def meet(self, made: Crew, connect: Callable[[], socket.socket], count: int) -> Any:
+        """The gate and the clients, when the server knows them."""
+        clients = [connect() for _ in range(count + 1)]
+        until(lambda: len(made._connections) > count, "they were not accepted")
+        self.connections = made._connections.values()
+        return clients
+
+    def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path == "/gate":
+            for client, said in self.asks:
+                client.sendall(said)
+            for connection in self.connections:
+                assert connection.busy or readable([connection.client], 20)
+        elif self.later:
+            self.later.pop(0)()
+            self.given += 1
+        start("200 OK", [("Content-Length", str(len(path)))])
+        return [path.encode()]
+
+
+def readable(clients: Iterable[socket.socket], seconds: float = 0.05) -> bool:
+    return bool(select.select(list(clients), [], [], seconds)[0])
+
+
+def get(path: str) -> bytes:
+    return GET.replace(b"/", path.encode(), 1)
+
+
+def test_answers_that_are_asked_for_together_are_sent_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(crew_module, "HELD", 20)
+    app = Together(monkeypatch)
+    with crew(app=app) as (made, connect):
+        gate, *clients = app.meet(made, connect, 3)
+        app.asks = [(client, get("/x")) for client in clients]
+        seen: list[bool] = []
+        app.later = [lambda: seen.append(readable(clients))] * 3
+        gate.sendall(get("/gate"))
+        until(lambda: app.given == 3, "it was not answered")
+        for client in (gate, *clients):
+            assert b"200 OK" in client.recv(1000)
+    assert seen == [False, False, False]
+
+
+def test_only_the_last_answer_of_several_on_a_connection_is_held(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(crew_module, "HELD", 20)
+    app = Together(monkeypatch)
+    with crew(app=app) as (made, connect):
+        gate, *clients = app.meet(made, connect, 3)
+        app.asks = [(client, get("/first") + get("/second")) for client in clients]
+        gate.sendall(get("/gate"))
+        assert gate.recv(1000).endswith(b"/gate")
+        for client in clients:
+            said = b""
+            while b"/second" not in said:
+                said += client.recv(1000)
+            assert said.index(b"/first") < said.index(b"/second")
+            assert said.count(b"200 OK") == 2
+
+
+def test_an_answer_is_not_held_while_another_one_takes_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = Together(monkeypatch)
+    with crew(threads=2, app=app) as (made, connect):
+        gate, *clients = app.meet(made, connect, 3)
+        app.asks = [(client, get("/x")) for client in clients]
+        sent: list[bool] = []
+        app.later = [lambda: None, lambda: sent.append(readable(clients, 20))]
+        gate.sendall(get("/gate"))
+        until(lambda: app.given == 2, "it was not answered")
+        for client in (gate, *clients):
+            assert b"200 OK" in client.recv(1000)
+    assert sent == [True]
+
+
+def test_who_takes_the_lead_over_answers_those_that_were_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = Together(monkeypatch)
+    with crew(threads=2, app=app) as (made, connect):
+        gate, *clients = app.meet(made, connect, 3)
+        app.asks = [(client, get("/x")) for client in clients]
+        others_answered = Event()
+        app.later = [lambda: others_answered.wait(20)]
+        gate.sendall(get("/gate"))
+        assert b"200 OK" in gate.recv(1000)
+        answered = [client for client in clients if readable([client], 5)]
+        assert len(answered) == 2
+        others_answered.set()
+        for client in clients:
+            assert b"200 OK" in client.recv(1000)
+
+
+def test_after_a_long_answer_none_are_held_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crew_module, "MOST_HURRIED", 3)
+    monkeypatch.setattr(crew_module, "HELD", 0.2)
+    monkeypatch.setattr(crew_module, "LONG", 0.2)
+    app = Together(monkeypatch)
+    with crew(app=app) as (made, connect):
+        gate, *clients = app.meet(made, connect, 2)
+        app.asks = [(client, get("/x")) for client in clients]
+        seen: list[bool] = []
+        for seconds in (0.25, 0, 0):
+            app.given = 0
+            wait = partial(time.sleep, seconds)
+            app.later = [wait, lambda: seen.append(readable(clients))]
+            gate.sendall(get("/gate"))
+            until(lambda: app.given == 2, "it was not answered")
+            for client in (gate, *clients):
+                assert b"200 OK" in client.recv(1000)
+    # The long one itself, the next, and no further one: the gate's and the others' count, too.
+    assert seen == [True, True, False]
 
 
 def answers(pace: Pace, count: int, answer: Callable[[], object]) -> int:

@@ -128,6 +128,14 @@ class Connection:
         self.unsent = memoryview(data)[sent:] if sent < len(data) else b""
         return True
 
+    def answer(self, data: bytes, hold: bool) -> None:
+        """Sends it; where `hold` and nothing was asked behind it, it stays `unsent` for the
+        moment."""
+        if hold and not self.requests:
+            self.unsent = data
+        else:
+            self.send(data)
+
     def send_all(self, data: bytes) -> bool:
         """The same, but waits for the client to take it all."""
         there = self.send(data)

@@ -1,8 +1,9 @@
 """The threads of a worker, and the connections that they serve.
 
 One thread leads: it waits for all connections, reads, and answers itself what is answered quickly,
-so that nothing is handed from thread to thread. When an answer takes longer, another thread leads
-on; where answers mostly wait for something, it does so at once.
+so that nothing is handed from thread to thread. What has come at the same time is read together
+and sent together. When an answer takes longer, another thread leads on; where answers mostly wait
+for something, it does so at once.
 """
 
 from __future__ import annotations
@@ -34,6 +35,15 @@ DOZE = 100
 """Ticks without an answer after which nobody looks until there is one."""
 LAST_WORDS = 1.0
 """Seconds without a byte after which a request that has begun is not waited for at the end."""
+TOGETHER = 16
+"""Requests that are read before the first of them is answered, if that many have come: code that
+runs again and again takes a quarter less time than what takes turns with calls of the system."""
+HELD = 0.0005
+"""Seconds after which answers are sent that are given together."""
+LONG = 0.002
+"""Seconds for which an answer was held that should not have been, so that the next MOST_HURRIED are
+sent at once."""
+MOST_HURRIED = 64
 LINGER = 2.0
 """Seconds for a client to take an answer while it goes on talking."""
 TCP_INFO_UNACKED = slice(24, 28)
@@ -58,6 +68,11 @@ class Crew:
         self._hands = threading.Lock()
         self._seats = threads
         self._waiting: deque[Connection] = deque()
+        # The leader's: what wants an answer, and what has one that is not sent yet. Whoever leads
+        # next goes on with both.
+        self._asking: deque[Connection] = deque()
+        self._held: list[Connection] = []
+        self._hurried = 0
         # The number of the answer that the leader gives. Whoever takes it away takes the lead away.
         self._turns: list[int] = []
         self._dozes = False
@@ -115,14 +130,18 @@ class Crew:
 
     def _leads(self) -> None:
         """Returns when another thread leads, or none need."""
-        while True:
+        self._send_held()
+        while self._answer_all():
             events = self._epoll.poll(TICK if self._stopping else 1.0)
             for handle, event in events:
                 connection = self._connections.get(handle)
                 if connection is None:
                     self._welcome(handle)
-                elif self._asks(connection, event) and not self._turn(connection):
-                    return
+                elif self._asks(connection, event):
+                    connection.busy = True
+                    self._asking.append(connection)
+                    if len(self._asking) >= TOGETHER and not self._answer_all():
+                        return
             now = time.monotonic()
             if now > self._swept + 1:
                 self._swept = now
@@ -131,6 +150,30 @@ class Crew:
                 self._over.set()
                 self._give_lead()
                 return
+
+    def _answer_all(self) -> bool:
+        """Answers all that ask; whether this thread still leads after that."""
+        asking = self._asking
+        began = time.monotonic() if len(asking) > 1 else 0.0
+        while asking:
+            if not self._turn(asking.popleft()):
+                return False
+            if self._held:
+                seconds = time.monotonic() - began
+                if seconds > LONG:
+                    self._hurried = MOST_HURRIED
+                if seconds > HELD:
+                    self._send_held()
+                    began += seconds
+        if self._held:
+            self._send_held()
+        return True
+
+    def _send_held(self) -> None:
+        held, self._held = self._held, []
+        for connection in held:
+            connection.send(connection.unsent)
+            self._idles(connection)
 
     def _welcome(self, handle: int) -> None:
         listener = self._listener
@@ -180,25 +223,26 @@ class Crew:
 
     def _turn(self, connection: Connection) -> bool:
         """Answers; whether this thread still leads after that."""
-        connection.busy = True
         number = self._pace.next() if self._seats else 0
         if number:
+            hold = self._holds()
             self._turns.append(number)
             if self._dozes:
                 self._wake.set()
             sample = self._pace.begins()
-            self._gateway.serve(connection)
+            self._gateway.serve(connection, hold=hold)
             if sample is not None:
                 self._pace.ends(sample)
             try:
                 self._turns.remove(number)
-            except ValueError:
-                pass  # another thread leads
+            except ValueError:  # another thread leads
+                if connection.unsent:
+                    connection.send(connection.unsent)
             else:
-                connection.busy = False
-                if connection.ends or connection.unsent:
-                    with self._hands:
-                        self._settle(connection)
+                if hold and connection.unsent:
+                    self._held.append(connection)
+                else:
+                    self._idles(connection)
                 return True
         else:
             with self._hands:
@@ -207,6 +251,7 @@ class Crew:
                     self._waiting.append(connection)
                     return True
                 self._seats -= 1
+            self._send_held()
             self._give_lead()
             self._gateway.serve(connection)
         waits = self._answered(connection)
@@ -214,6 +259,20 @@ class Crew:
             self._gateway.serve(waits)
             waits = self._answered(waits)
         return False
+
+    def _holds(self) -> bool:
+        """Whether the next answer is sent together with others."""
+        if self._hurried:
+            self._hurried -= 1
+            return False
+        return bool(self._asking or self._held)
+
+    def _idles(self, connection: Connection) -> None:
+        """The leader has answered."""
+        connection.busy = False
+        if connection.ends or connection.unsent:
+            with self._hands:
+                self._settle(connection)
 
     def _answered(self, connection: Connection) -> Connection | None:
         """Gives up a seat, or takes one that waits for it."""

@@ -52,8 +52,9 @@ class Gateway:
         self._numbers = itertools.count(1)
         self._last, self._used_up = most_requests, used_up
 
-    def serve(self, connection: Connection) -> None:
-        """Answers what was asked, one after the other, as long as the client takes it."""
+    def serve(self, connection: Connection, *, hold: bool = False) -> None:
+        """Answers what was asked, one after the other, as long as the client takes it. `hold`: the
+        last answer may remain unsent."""
         requests = connection.requests
         try:
             while requests and not connection.unsent:
@@ -61,7 +62,7 @@ class Gateway:
                 if request.refused:
                     refuse(connection, request.refused)
                 elif request.complete or bodies.begin(connection, request, self._largest_body):
-                    self._answer(connection, request)
+                    self._answer(connection, request, hold)
                 if not (request.complete or connection.aborted):
                     connection.ends = connection.talks_on = True
                 if connection.ends:
@@ -70,7 +71,7 @@ class Gateway:
             log.exception("the server failed")
             connection.abort()
 
-    def _answer(self, connection: Connection, request: Request) -> None:
+    def _answer(self, connection: Connection, request: Request, hold: bool) -> None:
         if next(self._numbers) == self._last:
             self._used_up()
         head = Head()
@@ -82,7 +83,7 @@ class Gateway:
             if chunks is head.chunks:
                 answer = head.prepared(request, stays)
                 connection.ends = not stays
-                connection.send(answer)
+                connection.answer(answer, hold)
                 return
             head.unfold()
             body = whole(head, chunks)
@@ -98,7 +99,7 @@ class Gateway:
         if isinstance(body, bytes):
             if size != made.left:
                 body = _fitted(body, made.left or 0, connection)
-            connection.send(made.text + body)
+            connection.answer(made.text + body, hold)
         else:
             # From now on the answer is in the way of a word before the body.
             request.environ.pop("HTTP_EXPECT", None)

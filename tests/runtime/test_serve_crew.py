@@ -196,6 +196,7 @@ def test_answers_that_are_asked_for_together_are_sent_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(crew_module, "HELD", 20)
+    monkeypatch.setattr(crew_module, "LONG", 20)
     app = Together(monkeypatch)
     with crew(app=app) as (made, connect):
         gate, *clients = app.meet(made, connect, 3)
@@ -213,6 +214,7 @@ def test_only_the_last_answer_of_several_on_a_connection_is_held(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(crew_module, "HELD", 20)
+    monkeypatch.setattr(crew_module, "LONG", 20)
     app = Together(monkeypatch)
     with crew(app=app) as (made, connect):
         gate, *clients = app.meet(made, connect, 3)

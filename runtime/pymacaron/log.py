@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymacaron.context import RequestInfo, current
 from pymacaron.flask_contexts import current_user
-from pymacaron.log_behind import Behind, Line, takes_more
+from pymacaron.log_behind import Behind, Line, ready_made, takes_more
 from pymacaron.redaction import redactor
 
 DEFAULT_LEVEL = logging.DEBUG
@@ -116,13 +116,14 @@ class JsonFormatter(logging.Formatter):
         text = f', "request_id": "{request_id}"' if request_id else ""
         if trace_id:
             text += f', "trace_id": "{trace_id}"'
-        return f'{text}, "user": {quoted(redactor.text(printable(user)))}' if user else text
+        return f'{text}, "user": {_shown_user(user, redactor.version)}' if user else text
 
 
 class SafeHandler(logging.Handler):
     """Writes to what is standard output at the time. Its failures never reach who logs."""
 
-    _behind: Behind | None = None
+    behind: Behind | None = None
+    """Writes the lines, where they may come a moment later."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -134,24 +135,24 @@ class SafeHandler(logging.Handler):
 
     def write(self, line: str, at_once: bool = True) -> None:
         """A line, now, or soon where lines are written behind."""
-        self.write_made((str.__str__, line), at_once)
+        self.write_made(ready_made(line), at_once)
 
     def write_made(self, line: Line, at_once: bool) -> None:
-        """The same for a line that need not be put together yet: a function and its arguments."""
-        if self._behind is None:
-            self._print(line[0](*line[1:]) + "\n")
+        """The same for a line that need not be put together yet."""
+        if self.behind is None:
+            self._print(f"{line[0](line)}\n")
             return
-        self._behind.add(line)
+        self.behind.add(line)
         if at_once:
-            self._behind.flush()
+            self.behind.flush()
 
     def write_behind(self) -> None:
         """From now on lines below WARNING are written a moment later, together."""
-        self._behind = self._behind or Behind(self._print, _ready)
+        self.behind = self.behind or Behind(self._print, _ready)
 
     def flush(self) -> None:
-        if self._behind is not None:
-            self._behind.flush()
+        if self.behind is not None:
+            self.behind.flush()
 
     def _print(self, text: str) -> None:
         try:
@@ -281,6 +282,13 @@ def printable(text: str) -> str:
     )
 
 
+@functools.lru_cache(maxsize=1024)
+def _shown_user(user: str, version: int) -> str:
+    """`version`: of what is redacted."""
+    del version
+    return quoted(redactor.text(printable(user)))
+
+
 def _json(value: object) -> str:
     if isinstance(value, str):
         return quoted(redactor.text(value))
@@ -294,15 +302,21 @@ def origin_of(info: RequestInfo | None) -> tuple[str, str, str]:
     request_id, trace_id, user = (info.id, info.trace_id, info.user) if info else ("", "", "")
     if not user:
         claims = current_user()
-        user = str(claims.get("sub", "")) if isinstance(claims, Mapping) else ""
+        if claims is not None:
+            user = str(claims.get("sub", "")) if isinstance(claims, Mapping) else ""
     return request_id, trace_id, user
 
 
 def rfc3339(seconds: float) -> str:
     whole = int(seconds)
-    return f"{_second(whole)}.{int((seconds - whole) * 1_000_000):06d}Z"
+    return f"{date_and_time(whole)}.{fraction(seconds - whole)}Z"
 
 
 @functools.lru_cache(maxsize=2)
-def _second(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+def date_and_time(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
+def fraction(of_second: float) -> str:
+    """Six digits."""
+    return str(int(of_second * 1_000_000) + 1_000_000)[1:]  # faster than to ask for zeros

@@ -13,12 +13,14 @@ from pymacaron.log import (
     SEVERITY,
     JsonFormatter,
     SafeHandler,
+    date_and_time,
+    fraction,
     origin_of,
     printable,
     process,
     quoted,
-    rfc3339,
 )
+from pymacaron.log_behind import Behind, Line
 from pymacaron.redaction import redactor
 
 log = logging.getLogger("pymacaron.request")
@@ -30,50 +32,74 @@ LOGGER = '"pymacaron.request"'
 REMEMBERED_LENGTH = 100
 # Stands in no line: there it would be escaped.
 GAP = "\0"
+LOOKED_UP = 1.0
+"""Seconds for which a server's worker takes it for granted where its lines go."""
+
+
+class _Lane:
+    """Where lines of requests that went well go at the moment, if they go there without detours."""
+
+    def __init__(self) -> None:
+        self._looked = -LOOKED_UP
+        self._behind: Behind | None = None
+        self.formatter: logging.Formatter | None = None
+
+    def behind(self, now: float) -> Behind | None:
+        if not 0 <= now - self._looked < LOOKED_UP:
+            self._looked = now
+            handler = _only_ours(logging.INFO) if log.isEnabledFor(logging.INFO) else None
+            self._behind = None if handler is None else handler.behind
+            self.formatter = None if handler is None else handler.formatter
+        return self._behind
+
+
+_lane = _Lane()
 
 
 def write(
     method: str, route: str, status: int, seconds: float, size: int, info: RequestInfo | None
 ) -> None:
     """One line per request; none for a probe that went well, unless `log_probes: true`."""
+    if status < 400 and route in PROBES and not get_config().get("log_probes"):
+        return
+    created = time.time()
+    path = info.raw_path if info is not None else route
+    behind = _lane.behind(created) if status < 400 else None
+    if behind is not None:
+        what = (_line, _lane.formatter, method, route, status, path, created, seconds, size)
+        behind.add(what + origin_of(info))
+        return
     level = level_of(status)
     if not log.isEnabledFor(level):
         return
-    if route in PROBES and status < 400 and not get_config().get("log_probes"):
-        return
     handler = _only_ours(level)
     if handler is None:
-        path = printable(info.path if info is not None else route)
-        _record(level, method, route, path, status, seconds * 1000, size)
+        _record(level, method, route, printable(text_of(path)), status, seconds * 1000, size)
         return
-    path = info.raw_path if info is not None else route
-    what = (handler.formatter, method, route, status, path, time.time(), seconds, size)
-    handler.write_made((_line, *what, *origin_of(info)), status >= 500)
+    what = (_line, handler.formatter, method, route, status, path, created, seconds, size)
+    handler.write_made(what + origin_of(info), at_once=status >= 500)
 
 
 def level_of(status: int) -> int:
     return logging.ERROR if status >= 500 else logging.INFO
 
 
-def _line(
-    formatter: JsonFormatter,
-    method: str,
-    route: str,
-    status: int,
-    path: str,
-    created: float,
-    seconds: float,
-    size: int,
-    *origin: str,
-) -> str:
+def _line(line: Line) -> str:
+    # fmt: off
+    (
+        _, formatter, method, route, status, path, created, seconds, size,
+        request_id, trace_id, user,
+    ) = line
+    # fmt: on
     make = _form if len(route) <= REMEMBERED_LENGTH else _form.__wrapped__
-    of_route, form = make(formatter, method, route, status, redactor.version, process.id)
-    a, b, c, d, e, f, g, h, i = form
+    second = int(created)
+    of_route, form = make(formatter, method, route, status, second, redactor.version, process.id)
     shown = of_route if path == route else _shown(text_of(path))
     ms = f"{seconds * 1000:.2f}"
+    a, b, c, d, e, f, g, h, i = form
     return (
-        f"{a}{rfc3339(created)}{b}{shown}{c}{ms}{d}{size}{e}{formatter.origin(*origin)}"
-        f"{f}{shown}{g}{ms}{h}{size}{i}"
+        f"{a}{fraction(created - second)}{b}{shown}{c}{ms}{d}{size}{e}"
+        f"{formatter.origin(request_id, trace_id, user)}{f}{shown}{g}{ms}{h}{size}{i}"
     )
 
 
@@ -83,17 +109,23 @@ def _shown(path: str) -> str:
 
 @lru_cache(maxsize=512)
 def _form(
-    formatter: JsonFormatter, method: str, route: str, status: int, version: int, pid: int
+    formatter: JsonFormatter,
+    method: str,
+    route: str,
+    status: int,
+    second: int,
+    version: int,
+    pid: int,
 ) -> tuple[str, list[str]]:
-    """The route as a path is shown, and what is the same in all lines of a route and status; in
-    between stand time, path, ms, bytes, origin, path, ms and bytes. `version`: of what is redacted.
-    """
+    """The route as a path is shown, and what is the same in all lines of a route and status within
+    a second; in between stand the second's fraction, path, ms, bytes, origin, path, ms and bytes.
+    `version`: of what is redacted."""
     del version, pid
     method, route_text = quoted(redactor.text(method)), quoted(redactor.text(route))
     message = f'"{method[1:-1]} {GAP} {status} {GAP} ms {GAP} B"'
     severity = SEVERITY[level_of(status)]
     line = (
-        f"{formatter.start(GAP, severity, message, LOGGER)}{GAP}"
+        f"{formatter.start(f'{date_and_time(second)}.{GAP}Z', severity, message, LOGGER)}{GAP}"
         f', "method": {method}, "route": {route_text}, "path": "{GAP}", '
         f'"status": {status}, "ms": {GAP}, "bytes": {GAP}}}'
     )

@@ -19,8 +19,8 @@ from pymacaron.auth import generate_token, load_auth_token, requires_auth
 from pymacaron.config import PyMacaronConfig
 from pymacaron.context import RequestInfo, current, id_for, request_id
 from pymacaron.crash import ErrorHandling
-from pymacaron.log import get_logger, pymlogger, set_level, setup_logger
-from pymacaron.log_behind import Behind
+from pymacaron.log import get_logger, pymlogger, set_level, setup_logger, write_behind
+from pymacaron.log_behind import Behind, ready_made
 from pymacaron.redaction import redactor
 from tests.runtime.conftest import SECRET
 from tests.runtime.served import until
@@ -312,8 +312,10 @@ HIDDEN = "hidden-by-the-tests-of-the-log"
 class Collect(logging.Handler):
     """A handler of an application's own."""
 
-    def emit(self, record: logging.LogRecord) -> None:
-        pass
+    records = 0
+
+    def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002
+        self.records += 1
 
 
 @pytest.mark.parametrize("path", ["/me/bob", "/m\u00fcller\n\x1b[2J", f"/{HIDDEN}"])
@@ -334,12 +336,19 @@ def test_the_line_of_a_request_is_the_same_whoever_listens(
     token = current.set(info)
     try:
         request_log.write("GET", "/{x}", status, 0.0123, 7, info)
-        root.addHandler(Collect())
+        write_behind()
+        monkeypatch.setattr(request_log, "_lane", request_log._Lane())
+        request_log.write("GET", "/{x}", status, 0.0123, 7, info)
+        collect = Collect()
+        root.addHandler(collect)
+        monkeypatch.setattr(request_log, "LOOKED_UP", 0)
         request_log.write("GET", "/{x}", status, 0.0123, 7, info)
     finally:
         current.reset(token)
-    quick, slow = (list({**line, "time": ""}.items()) for line in as_json(out))
-    assert quick == slow
+    root.handlers[0].flush()
+    at_once, quick, slow = (list({**line, "time": ""}.items()) for line in as_json(out))
+    assert at_once == quick == slow
+    assert collect.records == 1
     assert ("severity", "ERROR" if status == 503 else "INFO") in quick
     assert HIDDEN not in out.getvalue()
 
@@ -350,7 +359,7 @@ def test_lines_written_behind_keep_their_order_and_none_is_cut() -> None:
     lines = [f"{number} {'x' * (number % 500)}\n" for number in range(2000)]
     lines.append("y" * 10_000 + "\n")
     for line in lines:
-        behind.add((str.removesuffix, line, "\n"))
+        behind.add(ready_made(line[:-1]))
     behind.flush()
     assert "".join(pieces) == "".join(lines)
     assert all(piece.endswith("\n") for piece in pieces)

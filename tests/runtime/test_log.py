@@ -314,7 +314,7 @@ class Collect(logging.Handler):
 
     records = 0
 
-    def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002
+    def emit(self, record: logging.LogRecord) -> None:
         self.records += 1
 
 

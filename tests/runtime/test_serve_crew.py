@@ -15,10 +15,12 @@ import pytest
 
 from pymacaron.serve import crew as crew_module
 from pymacaron.serve import pace as pace_module
+from pymacaron.serve import vigil as vigil_module
 from pymacaron.serve.connection import Connection
 from pymacaron.serve.crew import Crew
 from pymacaron.serve.gateway import Gateway
 from pymacaron.serve.pace import LONG, LOOKED_AT, TRIED, Pace
+from pymacaron.serve.vigil import SHORT, WINDOW, Vigil
 from tests.runtime.served import until
 
 pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="our server needs Linux")
@@ -322,3 +324,78 @@ def test_the_system_tells_who_waits() -> None:
     before = pace_module._switches()
     time.sleep(0.01)
     assert pace_module._switches() > before
+
+
+class Costs:
+    """Processor time as it would be spent: so much for each answer, awake or not."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, vigil: Vigil) -> None:
+        self.awake, self.asleep = 1.0, 1.0
+        self.answers, self.thread = 0, 1
+        self._vigil, self._spent = vigil, 0.0
+        monkeypatch.setattr(vigil_module, "_now", lambda n: (self.thread, self._spent, n))
+
+    def awake_in(self, windows: int) -> int:
+        """In how many of these windows of short waits nobody slept."""
+        found = 0
+        for _ in range(windows):
+            awake = self._vigil.awake
+            found += awake
+            for _ in range(WINDOW):
+                assert self._vigil.awake == awake
+                self.answers += 2
+                self._spent += 2 * (self.awake if awake else self.asleep)
+                self._vigil.waited(0.0, self.answers)
+        return found
+
+
+def test_a_leader_waits_awake_where_that_costs_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    vigil = Vigil()
+    costs = Costs(monkeypatch, vigil)
+    costs.awake, costs.asleep = 0.5, 1.0
+    costs.awake_in(10)
+    assert costs.awake_in(vigil_module.TRIED) == vigil_module.TRIED - 1
+    # Now it costs more: noticed soon, and looked at again from time to time.
+    costs.awake = 3.0
+    costs.awake_in(10)
+    assert costs.awake_in(vigil_module.TRIED) == 1
+    costs.awake = 0.5
+    assert costs.awake_in(10 * vigil_module.TRIED) > 4 * vigil_module.TRIED
+
+
+def test_after_a_long_wait_the_leader_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    vigil = Vigil()
+    costs = Costs(monkeypatch, vigil)
+    costs.awake = 0.5
+    costs.awake_in(10)
+    assert vigil.awake
+    vigil.waited(2 * SHORT, costs.answers)
+    assert not vigil.awake
+    vigil.waited(SHORT / 2, costs.answers)
+    assert vigil.awake
+
+
+def test_what_another_thread_has_spent_is_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    vigil = Vigil()
+    costs = Costs(monkeypatch, vigil)
+    for costs.thread in range(2, 50):
+        assert not costs.awake_in(1)
+
+
+@pytest.mark.parametrize("awake", [False, True])
+def test_a_leader_hears_of_requests_awake_or_not(awake: bool) -> None:
+    with crew(threads=2) as (made, connect):
+        made._vigil = Always(awake)
+        clients = [connect(), connect()]
+        for client in clients * 20:
+            assert_answered(client)
+            time.sleep(0.002 if awake else 0)  # more than it is awake for
+
+
+class Always(Vigil):
+    def __init__(self, awake: bool) -> None:
+        super().__init__()
+        self.awake = awake
+
+    def waited(self, seconds: float, answers: int) -> None:
+        pass

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from pymacaron.manners import KEEPALIVE, PATIENCE, hold_off
 from pymacaron.serve.connection import Connection
 from pymacaron.serve.pace import Pace
+from pymacaron.serve.vigil import SHORT, Vigil
 
 if TYPE_CHECKING:
     from pymacaron.serve.gateway import Gateway
@@ -66,7 +67,7 @@ class Crew:
         self._lead, self._leader = threading.Lock(), 0
         # Held where others than the leader touch what follows, or connections.
         self._hands = threading.Lock()
-        self._seats = threads
+        self._threads = self._seats = threads
         self._waiting: deque[Connection] = deque()
         # The leader's: what wants an answer, and what has one that is not sent yet. Whoever leads
         # next goes on with both.
@@ -77,7 +78,7 @@ class Crew:
         self._turns: list[int] = []
         self._dozes = False
         self._wake = threading.Event()
-        self._pace = Pace()
+        self._pace, self._vigil = Pace(), Vigil()
         self._swept = time.monotonic()
         self._stopping = False
         self._over = threading.Event()
@@ -132,7 +133,7 @@ class Crew:
         """Returns when another thread leads, or none need."""
         self._send_held()
         while self._answer_all():
-            events = self._epoll.poll(TICK if self._stopping else 1.0)
+            events = self._wait()
             for handle, event in events:
                 connection = self._connections.get(handle)
                 if connection is None:
@@ -150,6 +151,20 @@ class Crew:
                 self._over.set()
                 self._give_lead()
                 return
+
+    def _wait(self) -> list[tuple[int, int]]:
+        """For what is told of the connections; nothing after a while."""
+        poll, began = self._epoll.poll, time.monotonic()
+        events: list[tuple[int, int]] = []
+        # Who computes in another thread is not to be disturbed.
+        if self._vigil.awake and self._seats == self._threads:
+            events = poll(0)
+            while not events and time.monotonic() < began + SHORT:
+                os.sched_yield()
+                events = poll(0)
+        events = events or poll(TICK if self._stopping else 1.0)
+        self._vigil.waited(time.monotonic() - began, self._pace.answers)
+        return events
 
     def _answer_all(self) -> bool:
         """Answers all that ask; whether this thread still leads after that."""

@@ -31,7 +31,11 @@ class RequestInfo:
         self.environ = environ
         self.id = id
         self.started = time.perf_counter()
-        self.started_at = time.time()
+
+    @property
+    def started_at(self) -> float:
+        """The time of day."""
+        return time.time() - (time.perf_counter() - self.started)
 
     @property
     def method(self) -> str:

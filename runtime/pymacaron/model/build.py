@@ -335,8 +335,11 @@ class Member:
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
+        known: Model | None = None
+
         def read(value: Any) -> Any:
-            model = self.models.class_of(self.schema, self.hint)
+            nonlocal known
+            model = known = known or self.models.class_of(self.schema, self.hint)
             if model is None or isinstance(value, model):
                 return value
             return model.model_validate(value)

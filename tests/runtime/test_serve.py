@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 import time
@@ -136,6 +137,12 @@ def answers_first(environ, start):
     start("200 OK", [("Content-Type", "text/plain")])
     yield b"first"
     yield b"%d" % len(environ["wsgi.input"].read())
+
+
+def answers_as_it_reads(environ, start):
+    start("200 OK", [("Content-Type", "text/plain")])
+    while piece := environ["wsgi.input"].read(65536):
+        yield b"%d " % len(piece)
 
 
 def twice(environ, start):
@@ -357,6 +364,19 @@ def test_nobody_is_told_to_go_on_in_the_middle_of_an_answer(running: Running) ->
         told = client._file.read()
     assert told.startswith(b"HTTP/1.1 200 OK")
     assert b"100 Continue" not in told
+
+
+def test_an_application_can_answer_while_it_reads(running: Running) -> None:
+    size, behind = 900_000, post(b"", "Content-Length: 3", "Expect: 100-continue", path="/seen")
+    with closing(Client(running)) as client:
+        client.say(post(b"x" * 300_000, f"Content-Length: {size}", path="/answers-as-it-reads"))
+        client.socket.recv(20, socket.MSG_PEEK)  # it has begun
+        client.say(b"x" * 300_000)
+        client.say(b"x" * 300_000, behind)
+        told = client._file.read()
+    assert b"100 Continue" not in told
+    assert sum(map(int, re.findall(rb"(\d+) \r", told))) == size
+    assert told.endswith(b"\r\n0\r\n\r\n")
 
 
 def test_start_response_is_what_wsgi_says(running: Running) -> None:

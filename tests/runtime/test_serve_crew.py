@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
-from threading import Event
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -244,6 +244,7 @@ def test_an_answer_is_not_held_while_another_one_takes_long(
         until(lambda: app.given == 2, "it was not answered")
         for client in (gate, *clients):
             assert b"200 OK" in client.recv(1000)
+        assert made._hurried
     assert sent == [True]
 
 
@@ -263,6 +264,66 @@ def test_who_takes_the_lead_over_answers_those_that_were_read(
         others_answered.set()
         for client in clients:
             assert b"200 OK" in client.recv(1000)
+
+
+def test_what_comes_behind_an_answer_that_is_taken_slowly_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(crew_module, "HELD", 20)
+    monkeypatch.setattr(crew_module, "LONG", 20)
+    large = b"x" * 6_000_000
+
+    class Large(Together):
+        def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+            chunks = super().__call__(environ, start)
+            if environ["PATH_INFO"] != "/large":
+                return chunks
+            start("200 OK", [("Content-Length", str(len(large)))], (None, None, None))
+            return [large]
+
+    def take() -> None:
+        while not said.endswith(b"/behind") and (data := clients[0].recv(1_000_000)):
+            said.extend(data)
+
+    def take_meanwhile() -> None:
+        taking.start()
+        time.sleep(0.3)
+
+    app = Large(monkeypatch)
+    with crew(app=app) as (made, connect):
+        gate, *clients = app.meet(made, connect, 2)
+        app.asks = [(clients[0], get("/large") + get("/behind")), (clients[1], get("/x"))]
+        said = bytearray()
+        taking = Thread(target=take)
+        # What comes meanwhile is taken: nobody is told any more that there is room.
+        app.later = [lambda: None, take_meanwhile]
+        gate.sendall(get("/gate"))
+        until(lambda: app.given == 2, "it was not answered")
+        taking.join(20)
+    assert said.endswith(b"/behind")
+
+
+def test_a_failure_to_send_is_not_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crew_module, "HELD", 20)
+    monkeypatch.setattr(crew_module, "LONG", 20)
+    send = Connection.send
+
+    def fails(connection: Connection, data: bytes | memoryview) -> bool:
+        if b"/client0" in bytes(data):
+            raise MemoryError
+        return send(connection, data)
+
+    monkeypatch.setattr(Connection, "send", fails)
+    app = Together(monkeypatch)
+    with crew(app=app) as (made, connect):
+        gate, *clients = app.meet(made, connect, 3)
+        app.asks = [(client, get(f"/client{n}")) for n, client in enumerate(clients)]
+        gate.sendall(get("/gate"))
+        for client in (gate, *clients[1:]):
+            assert b"200 OK" in client.recv(1000)
+        assert not readable(clients[:1])
+        # The test's end waits for it.
+        made._close(next(c for c in made._connections.values() if c.busy))
 
 
 def test_after_a_long_answer_none_are_held_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,9 +392,10 @@ class Costs:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, vigil: Vigil) -> None:
         self.awake, self.asleep = 1.0, 1.0
-        self.answers, self.thread = 0, 1
+        self.answers = 0
         self._vigil, self._spent = vigil, 0.0
-        monkeypatch.setattr(vigil_module, "_now", lambda n: (self.thread, self._spent, n))
+        monkeypatch.setattr(time, "thread_time", lambda: self._spent)
+        vigil.begins(0)
 
     def awake_in(self, windows: int) -> int:
         """In how many of these windows of short waits nobody slept."""
@@ -375,11 +437,17 @@ def test_after_a_long_wait_the_leader_sleeps(monkeypatch: pytest.MonkeyPatch) ->
     assert vigil.awake
 
 
-def test_what_another_thread_has_spent_is_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whoever_begins_to_lead_sleeps_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
     vigil = Vigil()
     costs = Costs(monkeypatch, vigil)
-    for costs.thread in range(2, 50):
+    costs.awake = 0.5
+    for _ in range(50):  # nobody leads long enough to tell
         assert not costs.awake_in(1)
+        vigil.begins(costs.answers)
+    costs.awake_in(3)
+    assert vigil.awake
+    vigil.begins(costs.answers)
+    assert not vigil.awake
 
 
 @pytest.mark.parametrize("awake", [False, True])

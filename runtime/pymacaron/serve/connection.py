@@ -93,7 +93,8 @@ class Connection:
             return True
         except OSError:
             return False
-        if data and not (self.ends or self.talks_on):
+        reads_on = self._request is not None and self._request.given
+        if data and not self.talks_on and (reads_on or not self.ends):
             self._hear(data)
         return bool(data)
 
@@ -272,7 +273,7 @@ class Connection:
         if environ.get("HTTP_EXPECT", "").lower() != "100-continue":
             return
         first = not self.requests or self.requests[0] is request
-        if first and environ["SERVER_PROTOCOL"] == "HTTP/1.1":
+        if first and not self.ends and environ["SERVER_PROTOCOL"] == "HTTP/1.1":
             del environ["HTTP_EXPECT"]
             with suppress(OSError):
                 self.client.send(CONTINUE)

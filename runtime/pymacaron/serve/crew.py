@@ -72,7 +72,7 @@ class Crew:
         # The leader's: what wants an answer, and what has one that is not sent yet. Whoever leads
         # next goes on with both.
         self._asking: deque[Connection] = deque()
-        self._held: list[Connection] = []
+        self._held: deque[Connection] = deque()
         self._hurried = 0
         # The number of the answer that the leader gives. Whoever takes it away takes the lead away.
         self._turns: list[int] = []
@@ -131,7 +131,10 @@ class Crew:
 
     def _leads(self) -> None:
         """Returns when another thread leads, or none need."""
-        self._send_held()
+        self._vigil.begins(self._pace.answers)
+        if self._held:  # for too long: somebody lost the lead
+            self._hurried = MOST_HURRIED
+            self._send_held()
         while self._answer_all():
             events = self._wait()
             for handle, event in events:
@@ -141,8 +144,6 @@ class Crew:
                 elif self._asks(connection, event):
                     connection.busy = True
                     self._asking.append(connection)
-                    if len(self._asking) >= TOGETHER and not self._answer_all():
-                        return
             now = time.monotonic()
             if now > self._swept + 1:
                 self._swept = now
@@ -158,18 +159,17 @@ class Crew:
         events: list[tuple[int, int]] = []
         # Who computes in another thread is not to be disturbed.
         if self._vigil.awake and self._seats == self._threads:
-            events = poll(0)
+            events = poll(0, TOGETHER)
             while not events and time.monotonic() < began + SHORT:
                 os.sched_yield()
-                events = poll(0)
-        events = events or poll(TICK if self._stopping else 1.0)
+                events = poll(0, TOGETHER)
+        events = events or poll(TICK if self._stopping else 1.0, TOGETHER)
         self._vigil.waited(time.monotonic() - began, self._pace.answers)
         return events
 
     def _answer_all(self) -> bool:
         """Answers all that ask; whether this thread still leads after that."""
-        asking = self._asking
-        began = time.monotonic() if len(asking) > 1 else 0.0
+        asking, began = self._asking, time.monotonic()
         while asking:
             if not self._turn(asking.popleft()):
                 return False
@@ -180,13 +180,12 @@ class Crew:
                 if seconds > HELD:
                     self._send_held()
                     began += seconds
-        if self._held:
-            self._send_held()
+        self._send_held()
         return True
 
     def _send_held(self) -> None:
-        held, self._held = self._held, []
-        for connection in held:
+        while self._held:
+            connection = self._held.popleft()
             connection.send(connection.unsent)
             self._idles(connection)
 
@@ -251,10 +250,10 @@ class Crew:
             try:
                 self._turns.remove(number)
             except ValueError:  # another thread leads
-                if connection.unsent:
+                if _holds_back(connection):
                     connection.send(connection.unsent)
             else:
-                if hold and connection.unsent:
+                if hold and _holds_back(connection):
                     self._held.append(connection)
                 else:
                     self._idles(connection)
@@ -364,7 +363,8 @@ class Crew:
             if idle:
                 self._close(min(idle, key=lambda c: c.since))
                 return
-        time.sleep(TICK)  # all are being answered, and nothing can be done but wait
+        if not self._asking:  # all are being answered, and nothing can be done but wait
+            time.sleep(TICK)
 
     def _sweep(self, now: float) -> None:
         """Ends what has been silent for too long."""
@@ -387,6 +387,11 @@ class Crew:
                 ):
                     self._close(connection)
             return not self._connections
+
+
+def _holds_back(connection: Connection) -> bool:
+    """Whether its last answer is not sent. Where others come behind, its client is waited for."""
+    return bool(connection.unsent) and not connection.requests
 
 
 def _unaccepted(listener: socket.socket) -> int:

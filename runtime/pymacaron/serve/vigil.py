@@ -4,7 +4,6 @@ measured, and told nobody in advance."""
 
 from __future__ import annotations
 
-import threading
 import time
 
 SHORT = 0.0002
@@ -21,15 +20,19 @@ class Vigil:
     """Of one worker's leaders, one after the other."""
 
     def __init__(self) -> None:
+        self._costs: dict[bool, float] = {}
+        self._windows = 0
+        self.begins(0)
+
+    def begins(self, answers: int) -> None:
+        """To be told by a thread that begins to lead. `answers`: given in all."""
         # Whether the next wait begins awake.
         self.awake = False
-        self._chosen = False
-        self._costs: dict[bool, float] = {}
-        self._waits = self._windows = 0
-        self._before = _now(0)
+        self._chosen = self._trial = False
+        self._window(answers)
 
     def waited(self, seconds: float, answers: int) -> None:
-        """To be told after each wait, by who waited. `answers`: given in all."""
+        """To be told after each wait, by who waited."""
         if seconds > SHORT:
             self.awake = False
             return
@@ -38,22 +41,21 @@ class Vigil:
             self._judge(answers)
         self.awake = self._chosen
 
+    def _window(self, answers: int) -> None:
+        self._waits, self._answers, self._spent = 0, answers, time.thread_time()
+
     def _judge(self, answers: int) -> None:
-        thread, spent, given = self._before
-        now = _now(answers)
-        self._before, self._waits = now, 0
-        if now[0] != thread or answers == given:
+        answered, spent, chosen = self._answers, self._spent, self._chosen
+        self._window(answers)
+        if answers == answered:
             return
-        cost = (now[1] - spent) / (answers - given)
-        self._costs[self._chosen] = (cost + self._costs.get(self._chosen, cost)) / 2
-        self._windows += 1
+        cost = (self._spent - spent) / (answers - answered)
+        # What is tried after a long time may have cost something else then.
+        known = cost if self._trial else self._costs.get(chosen, cost)
+        self._costs[chosen] = (cost + known) / 2
         if len(self._costs) == 1:
-            self._chosen = not self._chosen
+            self._chosen = not chosen
             return
-        best = self._costs[True] <= self._costs[False] * WORTH
-        self._chosen = best if self._windows % TRIED else not best
-
-
-def _now(answers: int) -> tuple[int, float, int]:
-    """This thread, what it has spent of the processor's time, and the answers."""
-    return threading.get_ident(), time.thread_time(), answers
+        self._windows += 1
+        self._trial = self._windows % TRIED == 0
+        self._chosen = (self._costs[True] <= self._costs[False] * WORTH) != self._trial

@@ -8,8 +8,8 @@ import time
 
 SHORT = 0.0002
 """Seconds that are waited awake at most; nor are they after a longer wait."""
-WINDOW = 256
-"""Short waits after which is judged what they cost."""
+WINDOW = 64
+"""Short waits after which is judged what they cost: few, for what is asked next may cost more."""
 TRIED = 32
 """Of so many windows one is for what is not chosen."""
 WORTH = 1.1
@@ -28,7 +28,7 @@ class Vigil:
         """To be told by a thread that begins to lead. `answers`: given in all."""
         # Whether the next wait begins awake.
         self.awake = False
-        self._chosen = self._trial = False
+        self._chosen = False
         self._window(answers)
 
     def waited(self, seconds: float, answers: int) -> None:
@@ -49,13 +49,10 @@ class Vigil:
         self._window(answers)
         if answers == answered:
             return
-        cost = (self._spent - spent) / (answers - answered)
-        # What is tried after a long time may have cost something else then.
-        known = cost if self._trial else self._costs.get(chosen, cost)
-        self._costs[chosen] = (cost + known) / 2
+        self._costs[chosen] = (self._spent - spent) / (answers - answered)
         if len(self._costs) == 1:
             self._chosen = not chosen
             return
         self._windows += 1
-        self._trial = self._windows % TRIED == 0
-        self._chosen = (self._costs[True] <= self._costs[False] * WORTH) != self._trial
+        best = self._costs[True] <= self._costs[False] * WORTH
+        self._chosen = best if self._windows % TRIED else not best

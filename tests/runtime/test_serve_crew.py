@@ -15,6 +15,7 @@ import pytest
 
 from pymacaron.serve import crew as crew_module
 from pymacaron.serve import pace as pace_module
+from pymacaron.serve import room as room_module
 from pymacaron.serve import vigil as vigil_module
 from pymacaron.serve.connection import Connection
 from pymacaron.serve.crew import Crew
@@ -62,7 +63,7 @@ def crew(
 
         yield made, connect
         gateway.leaving = True
-        made.stop_listening()
+        made.room.stop_listening()
         assert made.stop(20)
 
 
@@ -96,7 +97,7 @@ def test_the_connection_that_is_silent_for_longest_makes_room() -> None:
 
 
 def test_who_never_comes_to_an_end_is_parted_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crew_module, "PATIENCE", 0.1)
+    monkeypatch.setattr(room_module, "PATIENCE", 0.1)
     with crew() as (_, connect):
         idle, half_a_head, half_a_body = connect(), connect(), connect()
         half_a_head.sendall(GET[:20])
@@ -107,8 +108,8 @@ def test_who_never_comes_to_an_end_is_parted_with(monkeypatch: pytest.MonkeyPatc
 
 
 def test_who_reads_slowly_but_reads_gets_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crew_module, "PATIENCE", 4.0)
-    monkeypatch.setattr(crew_module, "LAST_WORDS", 10.0)
+    monkeypatch.setattr(room_module, "PATIENCE", 4.0)
+    monkeypatch.setattr(room_module, "LAST_WORDS", 10.0)
     large = b"x" * 30_000_000
 
     def app(_: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
@@ -131,7 +132,7 @@ def test_who_reads_slowly_but_reads_gets_it_all(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_connections_that_nobody_uses_any_more_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crew_module, "KEEPALIVE", 0.1)
+    monkeypatch.setattr(room_module, "KEEPALIVE", 0.1)
     with crew() as (_, connect):
         client = connect()
         assert_answered(client)
@@ -139,12 +140,12 @@ def test_connections_that_nobody_uses_any_more_are_closed(monkeypatch: pytest.Mo
 
 
 def test_the_end_answers_what_was_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crew_module, "LAST_WORDS", 20)
+    monkeypatch.setattr(room_module, "LAST_WORDS", 20)
     with crew() as (made, connect):
         begun, idle = connect(), connect()
         begun.sendall(GET[:20])
         assert_answered(idle)
-        until(lambda: any(c.begun for c in made._connections.values()), "it was not read")
+        until(lambda: any(c.begun for c in made.room.connections.values()), "it was not read")
         made._gateway.leaving = True
         assert not made.stop(0.05)  # not as long as somebody is asking
         begun.sendall(GET[20:])
@@ -168,8 +169,8 @@ class Together:
     def meet(self, made: Crew, connect: Callable[[], socket.socket], count: int) -> Any:
         """The gate and the clients, when the server knows them."""
         clients = [connect() for _ in range(count + 1)]
-        until(lambda: len(made._connections) > count, "they were not accepted")
-        self.connections = made._connections.values()
+        until(lambda: len(made.room.connections) > count, "they were not accepted")
+        self.connections = made.room.connections.values()
         return clients
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
@@ -323,7 +324,7 @@ def test_a_failure_to_send_is_not_the_others(monkeypatch: pytest.MonkeyPatch) ->
             assert b"200 OK" in client.recv(1000)
         assert not readable(clients[:1])
         # The test's end waits for it.
-        made._close(next(c for c in made._connections.values() if c.busy))
+        made.room.close(next(c for c in made.room.connections.values() if c.busy))
 
 
 def test_after_a_long_answer_none_are_held_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:

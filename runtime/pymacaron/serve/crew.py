@@ -1,4 +1,4 @@
-"""The threads of a worker, and the connections that they serve.
+"""The threads of a worker.
 
 One thread leads: it waits for all connections, reads, and answers itself what is answered quickly,
 so that nothing is handed from thread to thread. What has come at the same time is read together
@@ -8,24 +8,22 @@ for something, it does so at once.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import select
 import socket
-import sys
 import threading
 import time
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pymacaron.manners import KEEPALIVE, PATIENCE, hold_off
-from pymacaron.serve.connection import Connection
 from pymacaron.serve.pace import Pace
+from pymacaron.serve.room import Room
 from pymacaron.serve.vigil import SHORT, Vigil
 
 if TYPE_CHECKING:
+    from pymacaron.serve.connection import Connection
     from pymacaron.serve.gateway import Gateway
 
 log = logging.getLogger(__name__)
@@ -34,20 +32,13 @@ TICK = 0.01
 """Seconds between two looks at how long the leader has been answering."""
 DOZE = 100
 """Ticks without an answer after which nobody looks until there is one."""
-LAST_WORDS = 1.0
-"""Seconds without a byte after which a request that has begun is not waited for at the end."""
-TOGETHER = 16
-"""Requests that are read before the first of them is answered, if that many have come: code that
-runs again and again takes a quarter less time than what takes turns with calls of the system."""
 HELD = 0.0005
-"""Seconds after which answers are sent that are given together."""
+"""Seconds after which answers are sent that are given together: code that runs again and again
+takes a quarter less time than what takes turns with calls of the system."""
 LONG = 0.002
 """Seconds for which an answer was held that should not have been, so that the next MOST_HURRIED are
 sent at once."""
 MOST_HURRIED = 64
-LINGER = 2.0
-"""Seconds for a client to take an answer while it goes on talking."""
-TCP_INFO_UNACKED = slice(24, 28)
 
 
 class Crew:
@@ -56,17 +47,10 @@ class Crew:
     def __init__(
         self, listener: socket.socket, gateway: Gateway, *, threads: int, most: int
     ) -> None:
-        self._gateway, self._most = gateway, most
-        self._listener: socket.socket | None = listener
-        self._connections: dict[int, Connection] = {}
-        self._epoll = select.epoll()
-        listener.setblocking(False)
-        self._epoll.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
-        self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._epoll.register(self._waker, select.EPOLLIN)
+        self._gateway = gateway
+        self.room = Room(listener, gateway.environ, most)
         self._lead, self._leader = threading.Lock(), 0
-        # Held where others than the leader touch what follows, or connections.
-        self._hands = threading.Lock()
+        # Touched with the room's hands, as what waits for a seat.
         self._threads = self._seats = threads
         self._waiting: deque[Connection] = deque()
         # The leader's: what wants an answer, and what has one that is not sent yet. Whoever leads
@@ -86,27 +70,10 @@ class Crew:
             threading.Thread(target=self._work, name=f"serve-{number}", daemon=True).start()
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
 
-    def take_the_last(self, deadline: float) -> None:
-        """Waits until all connections are taken that the kernel has accepted for us, which closing
-        would reset. Later ones are refused, and their clients go elsewhere."""
-        listener = self._listener
-        if listener is None:
-            return
-        hold_off(listener)
-        while _unaccepted(listener) and time.monotonic() < deadline:
-            time.sleep(0.01)  # nothing tells when the last one is taken
-
-    def stop_listening(self) -> None:
-        """Our workers' common socket lives on with the others."""
-        listener, self._listener = self._listener, None
-        if listener is not None:
-            self._epoll.unregister(listener)
-            listener.close()
-
     def stop(self, seconds: float) -> bool:
         """Ends what is idle; whether all requests were finished in time."""
         self._stopping = True
-        os.eventfd_write(self._waker, 1)
+        self.room.wake()
         self._wake.set()
         return self._over.wait(max(0.0, seconds))
 
@@ -138,32 +105,32 @@ class Crew:
         while self._answer_all():
             events = self._wait()
             for handle, event in events:
-                connection = self._connections.get(handle)
+                connection = self.room.connections.get(handle)
                 if connection is None:
-                    self._welcome(handle)
+                    self.room.welcome(handle, wait=not self._asking)
                 elif self._asks(connection, event):
                     connection.busy = True
                     self._asking.append(connection)
             now = time.monotonic()
             if now > self._swept + 1:
                 self._swept = now
-                self._sweep(now)
-            if self._stopping and not events and self._emptied(now):
+                self.room.sweep(now)
+            if self._stopping and not events and self.room.emptied(now):
                 self._over.set()
                 self._give_lead()
                 return
 
     def _wait(self) -> list[tuple[int, int]]:
         """For what is told of the connections; nothing after a while."""
-        poll, began = self._epoll.poll, time.monotonic()
+        told, began = self.room.told, time.monotonic()
         events: list[tuple[int, int]] = []
         # Who computes in another thread is not to be disturbed.
         if self._vigil.awake and self._seats == self._threads:
-            events = poll(0, TOGETHER)
+            events = told(0)
             while not events and time.monotonic() < began + SHORT:
                 os.sched_yield()
-                events = poll(0, TOGETHER)
-        events = events or poll(TICK if self._stopping else 1.0, TOGETHER)
+                events = told(0)
+        events = events or told(TICK if self._stopping else 1.0)
         self._vigil.waited(time.monotonic() - began, self._pace.answers)
         return events
 
@@ -189,35 +156,12 @@ class Crew:
             connection.send(connection.unsent)
             self._idles(connection)
 
-    def _welcome(self, handle: int) -> None:
-        listener = self._listener
-        if handle == self._waker:
-            os.eventfd_read(self._waker)
-        if listener is None or handle != listener.fileno():
-            return
-        try:
-            client, peer = listener.accept()
-            client.setblocking(False)
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            name, port = client.getsockname()[:2]
-        except OSError as error:  # it is gone again, or another worker was quicker
-            if error.errno in (errno.EMFILE, errno.ENFILE):
-                self._make_room()
-            return
-        if len(self._connections) >= self._most:
-            self._make_room()
-        environ = {**self._gateway.environ, "SERVER_NAME": name, "SERVER_PORT": str(port)}
-        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = peer[0], str(peer[1])
-        connection = Connection(client, environ)
-        self._connections[connection.handle] = connection
-        self._listen(connection, select.EPOLLIN)
-
     def _asks(self, connection: Connection, event: int) -> bool:
         """Hears what a connection has to say; whether it wants an answer."""
         if connection.busy:
-            with self._hands:
+            with self.room.hands:
                 if connection.busy:
-                    self._listen(connection, 0)
+                    self.room.pause(connection)
             return False
         if event & select.EPOLLOUT and connection.unsent:
             left = len(connection.unsent)
@@ -225,14 +169,14 @@ class Crew:
             if len(connection.unsent) < left:
                 connection.since = time.monotonic()
         elif not connection.receive():
-            with self._hands:
-                self._close(connection)
+            with self.room.hands:
+                self.room.close(connection)
             return False
         if connection.requests and not connection.unsent:
             return True
         if connection.ends or connection.events != select.EPOLLIN:
-            with self._hands:
-                self._settle(connection)
+            with self.room.hands:
+                self.room.settle(connection)
         return False
 
     def _turn(self, connection: Connection) -> bool:
@@ -259,8 +203,8 @@ class Crew:
                     self._idles(connection)
                 return True
         else:
-            with self._hands:
-                self._listen(connection, 0)
+            with self.room.hands:
+                self.room.pause(connection)
                 if not self._seats:
                     self._waiting.append(connection)
                     return True
@@ -285,14 +229,14 @@ class Crew:
         """The leader has answered."""
         connection.busy = False
         if connection.ends or connection.unsent:
-            with self._hands:
-                self._settle(connection)
+            with self.room.hands:
+                self.room.settle(connection)
 
     def _answered(self, connection: Connection) -> Connection | None:
         """Gives up a seat, or takes one that waits for it."""
-        with self._hands:
+        with self.room.hands:
             connection.since = time.monotonic()
-            self._settle(connection)
+            self.room.settle(connection)
             connection.busy = False  # last: the leader looks at it without our hands
             if self._waiting:
                 return self._waiting.popleft()
@@ -307,7 +251,7 @@ class Crew:
             time.sleep(TICK)  # a thread that answers tells nobody that it goes on doing so
             turns = self._turns.copy()
             if turns and turns == last:
-                with self._hands, suppress(IndexError):
+                with self.room.hands, suppress(IndexError):
                     self._turns.pop()
                     self._seats -= 1
                     self._give_lead()
@@ -322,81 +266,7 @@ class Crew:
                 self._wake.clear()
                 ticks = 0
 
-    def _settle(self, connection: Connection) -> None:
-        """What comes next on a connection on which nobody works."""
-        try:
-            if connection.unsent:
-                connection.since = time.monotonic()
-                self._listen(connection, select.EPOLLOUT)
-            elif not connection.ends:
-                self._listen(connection, select.EPOLLIN)
-            elif connection.talks_on and not connection.lingers:
-                connection.linger()
-                self._listen(connection, select.EPOLLIN)
-            elif not connection.lingers:
-                self._close(connection)
-        except OSError:  # the system has no room for it
-            log.exception("a connection is lost")
-            self._connections.pop(connection.handle, None)
-            connection.close()
-
-    def _listen(self, connection: Connection, events: int) -> None:
-        if connection.events == events:
-            return
-        if not connection.events:
-            self._epoll.register(connection.handle, events)
-        elif events:
-            self._epoll.modify(connection.handle, events)
-        else:  # even the end of the connection would be told else, again and again
-            self._epoll.unregister(connection.handle)
-        connection.events = events
-
-    def _close(self, connection: Connection) -> None:
-        if self._connections.pop(connection.handle, None) is not None:
-            self._listen(connection, 0)
-            connection.close()
-
-    def _make_room(self) -> None:
-        """For one more, by ending the one that is silent for longest."""
-        with self._hands:
-            idle = [c for c in self._connections.values() if not c.busy]
-            if idle:
-                self._close(min(idle, key=lambda c: c.since))
-                return
-        if not self._asking:  # all are being answered, and nothing can be done but wait
-            time.sleep(TICK)
-
-    def _sweep(self, now: float) -> None:
-        """Ends what has been silent for too long."""
-        with self._hands:
-            for connection in list(self._connections.values()):
-                if connection.busy:
-                    continue
-                silent = now - connection.since
-                if silent > (PATIENCE if connection.begun else KEEPALIVE) or (
-                    connection.lingers and silent > LINGER
-                ):
-                    self._close(connection)
-
-    def _emptied(self, now: float) -> bool:
-        """Ends what is idle; whether that was all."""
-        with self._hands:
-            for connection in list(self._connections.values()):
-                if not connection.busy and (
-                    not connection.begun or now > connection.since + LAST_WORDS
-                ):
-                    self._close(connection)
-            return not self._connections
-
 
 def _holds_back(connection: Connection) -> bool:
     """Whether its last answer is not sent. Where others come behind, its client is waited for."""
     return bool(connection.unsent) and not connection.requests
-
-
-def _unaccepted(listener: socket.socket) -> int:
-    """How many connections nobody has accepted yet; 0 where the kernel doesn't tell."""
-    with suppress(OSError, AttributeError):
-        info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
-        return int.from_bytes(info[TCP_INFO_UNACKED], sys.byteorder)
-    return 0

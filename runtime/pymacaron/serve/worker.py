@@ -94,13 +94,13 @@ def _leave(crew: Crew, life: Life, deadline: float) -> None:
     """Until the others, or load balancers, have taken over. A worker that is only replaced leaves
     the connections that wait to the other workers. When the container stops it takes all."""
     if not health.leaving:
-        crew.stop_listening()
+        crew.room.stop_listening()
     drained = time.monotonic() + drain_seconds()
     while time.monotonic() < min(drained, deadline):
         time.sleep(min(0.1, drain_seconds()))
         life.beat()
     if health.leaving:
-        crew.take_the_last(min(deadline, time.monotonic() + 1))
-        crew.stop_listening()
+        crew.room.take_the_last(min(deadline, time.monotonic() + 1))
+        crew.room.stop_listening()
     life.deaf()
     time.sleep(max(0.0, min(LAST_CALL, deadline - time.monotonic())))

@@ -62,7 +62,7 @@ class Room:
             return
         hold_off(listener)
         while _unaccepted(listener) and time.monotonic() < deadline:
-            time.sleep(0.01)  # nothing tells when the last one is taken
+            time.sleep(PAUSE)  # nothing tells when the last one is taken
 
     def stop_listening(self) -> None:
         """Our workers' common socket lives on with the others."""

@@ -14,7 +14,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -190,6 +190,13 @@ def write_behind() -> None:
     for handler in logging.getLogger().handlers:
         if isinstance(handler, SafeHandler):
             handler.write_behind()
+
+
+def let_tidy() -> Callable[[], object]:
+    """After write_behind(), what a server promises to call whenever it has answered."""
+    handlers = logging.getLogger().handlers
+    tidy = [h.behind.let_tidy() for h in handlers if isinstance(h, SafeHandler) and h.behind]
+    return tidy[0] if len(tidy) == 1 else lambda: [one() for one in tidy]
 
 
 def setup_logger(celery: bool = False) -> None:

@@ -17,6 +17,8 @@ ATOMIC = 4096
 """Bytes that a pipe takes in one piece (PIPE_BUF): other processes write to it, too."""
 TOGETHER = 16
 """Lines that are worth a piece; whoever adds that many writes them, unless that would take time."""
+MOST_UNTIDY = 16 * TOGETHER
+"""The same, where a server calls `tidy`."""
 MOST_WAITING = 20_000
 
 Line = tuple[Any, ...]
@@ -40,6 +42,7 @@ class Behind:
         self, write: Callable[[str], object], ready: Callable[[], bool], pause: float = PAUSE
     ) -> None:
         self._write, self._ready, self._pause = write, ready, pause
+        self._most = TOGETHER
         self._begin()
         os.register_at_fork(after_in_child=self._begin)
 
@@ -55,19 +58,32 @@ class Behind:
         if not self._told:
             self._told = True
             self._something.set()
-        waiting = len(self._lines)
-        if waiting >= TOGETHER:
-            self._write_some(waiting)
+        if len(self._lines) >= self._most:
+            self._write_some()
+            if len(self._lines) > MOST_WAITING:
+                self.flush()  # whoever reads the log is slow: now the requests have to wait for it
 
-    def _write_some(self, waiting: int) -> None:
-        if self._writing.acquire(blocking=False):
-            try:
-                if self._ready():
-                    self._write_piece()
-            finally:
-                self._writing.release()
-        if waiting > MOST_WAITING:
-            self.flush()  # whoever reads the log is slow: now the requests have to wait for it
+    def let_tidy(self) -> Callable[[], object]:
+        """What a server promises to call whenever it has answered. Lines are written then, while
+        its clients think, and no longer by who adds them."""
+        self._most = MOST_UNTIDY
+        return self._tidy
+
+    def _tidy(self) -> None:
+        while len(self._lines) >= TOGETHER and self._write_some():
+            pass
+
+    def _write_some(self) -> bool:
+        """Whether a piece could be written without waiting."""
+        if not self._writing.acquire(blocking=False):
+            return False
+        try:
+            ready = self._ready()
+            if ready:
+                self._write_piece()
+            return ready
+        finally:
+            self._writing.release()
 
     def flush(self) -> None:
         with self._writing:

@@ -20,7 +20,7 @@ from pymacaron.config import PyMacaronConfig
 from pymacaron.context import RequestInfo, current, id_for, request_id
 from pymacaron.crash import ErrorHandling
 from pymacaron.log import get_logger, pymlogger, set_level, setup_logger, write_behind
-from pymacaron.log_behind import Behind, ready_made
+from pymacaron.log_behind import MOST_UNTIDY, Behind, ready_made
 from pymacaron.redaction import redactor
 from tests.runtime.conftest import SECRET
 from tests.runtime.served import until
@@ -365,6 +365,25 @@ def test_lines_written_behind_keep_their_order_and_none_is_cut() -> None:
     assert all(piece.endswith("\n") for piece in pieces)
     assert all(len(piece) <= 4096 for piece in pieces[:-1])
     assert len(pieces) < len(lines) / 5
+
+
+def test_a_server_that_tidies_has_lines_written_then() -> None:
+    written: list[str] = []
+    ready = [True]
+    behind = Behind(written.append, lambda: ready[0], pause=60)
+    tidy = behind.let_tidy()
+    for number in range(100):
+        behind.add(ready_made(str(number)))
+    assert not written
+    ready[0] = False
+    tidy()
+    assert not written  # whoever reads the log is slow, and nobody waits for that
+    ready[0] = True
+    tidy()
+    assert "".join(written) == "".join(f"{number}\n" for number in range(100))
+    for _ in range(MOST_UNTIDY):  # and nobody tidies
+        behind.add(ready_made("x" * 100))
+    assert len(written) > 1
 
 
 def test_what_is_written_behind_comes_by_itself_and_warnings_come_at_once(out: Out) -> None:

@@ -54,7 +54,7 @@ def crew(
     gateway = Gateway(
         app, threads=threads, largest_body=1000, most_requests=10**9, used_up=lambda: None
     )
-    made = Crew(listener, gateway, threads=threads, most=most)
+    made = Crew(listener, gateway, threads=threads, most=most, tidy=lambda: None)
     with ExitStack() as stack:
 
         def connect() -> socket.socket:

@@ -15,6 +15,7 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -42,12 +43,19 @@ MOST_HURRIED = 64
 
 
 class Crew:
-    """`threads` that answer, and one more to lead meanwhile; `most` connections at a time."""
+    """`threads` that answer, and one more to lead meanwhile; `most` connections at a time. `tidy`
+    is called when answers are sent, while clients think."""
 
     def __init__(
-        self, listener: socket.socket, gateway: Gateway, *, threads: int, most: int
+        self,
+        listener: socket.socket,
+        gateway: Gateway,
+        *,
+        threads: int,
+        most: int,
+        tidy: Callable[[], object],
     ) -> None:
-        self._gateway = gateway
+        self._gateway, self._tidy = gateway, tidy
         self.room = Room(listener, gateway.environ, most)
         self._lead, self._leader = threading.Lock(), 0
         # Touched with the room's hands, as what waits for a seat.
@@ -148,6 +156,7 @@ class Crew:
                     self._send_held()
                     began += seconds
         self._send_held()
+        self._tidy()
         return True
 
     def _send_held(self) -> None:

@@ -73,7 +73,13 @@ def work(settings: Settings, listener: socket.socket, life: Life) -> int:
         used_up=lambda: os.kill(os.getpid(), signal.SIGTERM),
     )
     logs.write_behind()
-    crew = Crew(listener, gateway, threads=settings.threads, most=settings.connections)
+    crew = Crew(
+        listener,
+        gateway,
+        threads=settings.threads,
+        most=settings.connections,
+        tidy=logs.let_tidy(),
+    )
     life.serves()
     while not mailbox.wait(1.0):
         life.beat()

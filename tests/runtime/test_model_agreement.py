@@ -88,8 +88,10 @@ def expected(schema: Any, value: Any) -> bool | None:
     root = {**openapi({}, {"S": schema}), "$ref": "#/components/schemas/S"}
     try:
         return bool(jsonschema.Draft202012Validator(root).is_valid(value))
-    except RecursionError:
-        return None
+    except BaseException as error:  # its maps are Rust's, which panic where the stack ends
+        if isinstance(error, RecursionError) or type(error).__name__ == "PanicException":
+            return None
+        raise
 
 
 @pytest.mark.parametrize("part", [{"type": "null"}, {"type": "integer"}, False])
@@ -100,6 +102,17 @@ def test_an_object_whose_part_is_no_object_has_no_values(tmp_path: Path, part: A
     pool = ModelPool(load(file))
     with pytest.raises(Invalid):
         pool.requests.codec(pool.api.schemas["S"]).read_data({})
+
+
+@pytest.mark.parametrize("value", [None, 1, "a"])
+def test_a_schema_that_denies_itself_is_judged_by_its_type(tmp_path: Path, value: Any) -> None:
+    itself = {"$ref": "#/components/schemas/S"}
+    schema = {"not": {"type": "object", "anyOf": [itself]}}
+    file = tmp_path / "circle.json"
+    file.write_text(json.dumps(openapi({}, {"S": schema}, "3.1.0")))
+    pool = ModelPool(load(file))
+    assert expected(schema, value)
+    assert pool.requests.codec(pool.api.schemas["S"]).read_data(value) == value
 
 
 @settings(

@@ -60,9 +60,15 @@ class Compiler:
             if not target:  # compiled when it is needed: a long chain would exhaust the stack
                 target.append(self._compile(schema))
             kind = type(value)
-            if kind is not dict and kind is not list:
-                return target[0](value, at, state)
             key = (number, id(value))
+            if kind is not dict and kind is not list:
+                if key in state.active:
+                    return NONE
+                state.active.add(key)
+                try:
+                    return target[0](value, at, state)
+                finally:
+                    state.active.discard(key)
             memo = state.memo
             faults = memo.get(key)
             if faults is None:

@@ -31,9 +31,11 @@ class Fault:
 
 @dataclass
 class State:
-    """One validation. `memo` keeps recursive anyOf/oneOf from taking exponential time."""
+    """One validation. `memo` keeps recursive anyOf/oneOf from taking exponential time. `active`:
+    what is being judged of values that are no dict and no list, too many to remember."""
 
     memo: dict[tuple[int, int], list[Fault]] = field(default_factory=dict)
+    active: set[tuple[int, int]] = field(default_factory=set)
 
 
 MAX_PROBLEMS = 100

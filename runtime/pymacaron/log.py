@@ -309,8 +309,8 @@ def origin_of(info: RequestInfo | None) -> tuple[str, str, str]:
     request_id, trace_id, user = (info.id, info.trace_id, info.user) if info else ("", "", "")
     if not user:
         claims = current_user()
-        if claims is not None:
-            user = str(claims.get("sub", "")) if isinstance(claims, Mapping) else ""
+        if claims is not None and isinstance(claims, Mapping):
+            user = str(claims.get("sub", ""))
     return request_id, trace_id, user
 
 

@@ -27,10 +27,10 @@ Line = tuple[Any, ...]
 
 def ready_made(text: str) -> Line:
     """A line that needs no making."""
-    return (_second, text)
+    return (_text_of, text)
 
 
-def _second(line: Line) -> str:
+def _text_of(line: Line) -> str:
     return str(line[1])
 
 

@@ -20,7 +20,7 @@ from pymacaron.log import (
     process,
     quoted,
 )
-from pymacaron.log_behind import Behind, Line
+from pymacaron.log_behind import Line
 from pymacaron.redaction import redactor
 
 log = logging.getLogger("pymacaron.request")
@@ -41,16 +41,14 @@ class _Lane:
 
     def __init__(self) -> None:
         self._looked = -LOOKED_UP
-        self._behind: Behind | None = None
-        self.formatter: logging.Formatter | None = None
+        self._handler: SafeHandler | None = None
 
-    def behind(self, now: float) -> Behind | None:
+    def handler(self, now: float) -> SafeHandler | None:
         if not 0 <= now - self._looked < LOOKED_UP:
             self._looked = now
-            handler = _only_ours(logging.INFO) if log.isEnabledFor(logging.INFO) else None
-            self._behind = None if handler is None else handler.behind
-            self.formatter = None if handler is None else handler.formatter
-        return self._behind
+            found = _only_ours(logging.INFO) if log.isEnabledFor(logging.INFO) else None
+            self._handler = found if found is not None and found.behind is not None else None
+        return self._handler
 
 
 _lane = _Lane()
@@ -64,18 +62,15 @@ def write(
         return
     created = time.time()
     path = info.raw_path if info is not None else route
-    behind = _lane.behind(created) if status < 400 else None
-    if behind is not None:
-        what = (_line, _lane.formatter, method, route, status, path, created, seconds, size)
-        behind.add(what + origin_of(info))
-        return
-    level = level_of(status)
-    if not log.isEnabledFor(level):
-        return
-    handler = _only_ours(level)
+    handler = _lane.handler(created) if status < 400 else None
     if handler is None:
-        _record(level, method, route, printable(text_of(path)), status, seconds * 1000, size)
-        return
+        level = level_of(status)
+        if not log.isEnabledFor(level):
+            return
+        handler = _only_ours(level)
+        if handler is None:
+            _record(level, method, route, printable(text_of(path)), status, seconds * 1000, size)
+            return
     what = (_line, handler.formatter, method, route, status, path, created, seconds, size)
     handler.write_made(what + origin_of(info), at_once=status >= 500)
 

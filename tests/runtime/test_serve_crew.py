@@ -158,7 +158,10 @@ class Together:
     """An application. At /gate it sends what `asks` says, so that the leader finds it all at once;
     its later answers are given in turns."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, held: float | None = None) -> None:
+        if held is not None:  # so many seconds
+            monkeypatch.setattr(crew_module, "HELD", held)
+            monkeypatch.setattr(crew_module, "LONG", held)
         # Long enough that nobody takes the lead away at the gate.
         monkeypatch.setattr(crew_module, "TICK", 0.5)
         self.asks: list[tuple[socket.socket, bytes]] = []
@@ -198,9 +201,7 @@ def get(path: str) -> bytes:
 def test_answers_that_are_asked_for_together_are_sent_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(crew_module, "HELD", 20)
-    monkeypatch.setattr(crew_module, "LONG", 20)
-    app = Together(monkeypatch)
+    app = Together(monkeypatch, held=20)
     with crew(app=app) as (made, connect):
         gate, *clients = app.meet(made, connect, 3)
         app.asks = [(client, get("/x")) for client in clients]
@@ -216,9 +217,7 @@ def test_answers_that_are_asked_for_together_are_sent_together(
 def test_only_the_last_answer_of_several_on_a_connection_is_held(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(crew_module, "HELD", 20)
-    monkeypatch.setattr(crew_module, "LONG", 20)
-    app = Together(monkeypatch)
+    app = Together(monkeypatch, held=20)
     with crew(app=app) as (made, connect):
         gate, *clients = app.meet(made, connect, 3)
         app.asks = [(client, get("/first") + get("/second")) for client in clients]
@@ -270,8 +269,6 @@ def test_who_takes_the_lead_over_answers_those_that_were_read(
 def test_what_comes_behind_an_answer_that_is_taken_slowly_is_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(crew_module, "HELD", 20)
-    monkeypatch.setattr(crew_module, "LONG", 20)
     large = b"x" * 6_000_000
 
     class Large(Together):
@@ -290,7 +287,7 @@ def test_what_comes_behind_an_answer_that_is_taken_slowly_is_answered(
         taking.start()
         time.sleep(0.3)
 
-    app = Large(monkeypatch)
+    app = Large(monkeypatch, held=20)
     with crew(app=app) as (made, connect):
         gate, *clients = app.meet(made, connect, 2)
         app.asks = [(clients[0], get("/large") + get("/behind")), (clients[1], get("/x"))]
@@ -305,8 +302,6 @@ def test_what_comes_behind_an_answer_that_is_taken_slowly_is_answered(
 
 
 def test_a_failure_to_send_is_not_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crew_module, "HELD", 20)
-    monkeypatch.setattr(crew_module, "LONG", 20)
     send = Connection.send
 
     def fails(connection: Connection, data: bytes | memoryview) -> bool:
@@ -315,7 +310,7 @@ def test_a_failure_to_send_is_not_the_others(monkeypatch: pytest.MonkeyPatch) ->
         return send(connection, data)
 
     monkeypatch.setattr(Connection, "send", fails)
-    app = Together(monkeypatch)
+    app = Together(monkeypatch, held=20)
     with crew(app=app) as (made, connect):
         gate, *clients = app.meet(made, connect, 3)
         app.asks = [(client, get(f"/client{n}")) for n, client in enumerate(clients)]
@@ -329,9 +324,7 @@ def test_a_failure_to_send_is_not_the_others(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_after_a_long_answer_none_are_held_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew_module, "MOST_HURRIED", 3)
-    monkeypatch.setattr(crew_module, "HELD", 0.2)
-    monkeypatch.setattr(crew_module, "LONG", 0.2)
-    app = Together(monkeypatch)
+    app = Together(monkeypatch, held=0.2)
     with crew(app=app) as (made, connect):
         gate, *clients = app.meet(made, connect, 2)
         app.asks = [(client, get("/x")) for client in clients]

@@ -115,6 +115,15 @@ def test_a_schema_that_denies_itself_is_judged_by_its_type(tmp_path: Path, value
     assert pool.requests.codec(pool.api.schemas["S"]).read_data(value) == value
 
 
+def test_a_schema_that_only_leads_to_itself_is_a_fault_and_no_crash(tmp_path: Path) -> None:
+    file = tmp_path / "circle.json"
+    schema = {"anyOf": [{"$ref": "#/components/schemas/S"}]}
+    file.write_text(json.dumps(openapi({}, {"S": schema}, "3.1.0")))
+    pool = ModelPool(load(file))
+    with pytest.raises(Invalid, match="is nested too deeply"):
+        pool.requests.codec(pool.api.schemas["S"]).read_data(1)
+
+
 @settings(
     max_examples=250,
     deadline=None,

@@ -16,7 +16,10 @@ from pymacaron.model.check import Compiler, Direction
 from pymacaron.model.convert import Conversion, Converter
 from pymacaron.model.core import Core
 from pymacaron.model.keywords import Checker, Fault, State
+from pymacaron.model.quick import UNSURE, Quick
 from pymacaron.openapi.schema import Schema
+
+TOO_DEEP = Fault("", "is nested too deeply")
 
 
 class Invalid(ValueError):
@@ -80,31 +83,38 @@ class Codec:
         self.hint = hint
 
     def prepare(self) -> None:
-        _ = self._validate if self.workshop.direction == "request" else self._write
+        _ = self._quick if self.workshop.direction == "request" else self._write
 
     def read(self, body: bytes) -> Any:
         """A model, or plain data. Raises Malformed, Invalid."""
+        if self._quick is not None:
+            value = self._quick.read(body)
+            if value is not UNSURE:
+                return value
         return self.read_data(parse(body))
 
     def read_data(self, data: Any) -> Any:
         """The same from parsed JSON. Raises Invalid."""
-        validate = self._validate
-        if validate is not None:
+        validator = self._validator
+        if validator is not None:
             try:
-                return validate(data)
+                return validator.validate_python(data)
             except (ValidationError, RecursionError) as error:
                 raise Invalid(self.faults(data) or [_unexpected(error)]) from None
         faults = self.faults(data)
         if faults:
             raise Invalid(faults)
-        return self._convert(data)
+        try:
+            return self._convert(data)
+        except RecursionError:
+            raise Invalid([TOO_DEEP]) from None
 
     def faults(self, data: Any) -> list[Fault]:
         """Everything that is wrong with parsed JSON."""
         try:
             return self._check(data, "", State())
         except RecursionError:
-            return [Fault("", "is nested too deeply")]
+            return [TOO_DEEP]
 
     def write(self, value: Any) -> bytes:
         """JSON text of a model or of plain data. Raises ValueError for what JSON can't say."""
@@ -124,9 +134,14 @@ class Codec:
         return made, core.exact, core.shows_none
 
     @cached_property
-    def _validate(self) -> Callable[[Any], Any] | None:
+    def _validator(self) -> SchemaValidator | None:
         core, exact, _ = self._core
-        return SchemaValidator(core, None, False).validate_python if exact else None
+        return SchemaValidator(core, None, False) if exact else None
+
+    @cached_property
+    def _quick(self) -> Quick | None:
+        validator = self._validator
+        return Quick.of(validator, self._core[0]) if validator is not None else None
 
     @cached_property
     def _check(self) -> Checker:
@@ -155,4 +170,4 @@ def _unexpected(error: BaseException) -> Fault:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         return Fault("".join(f"/{t}" for t in first["loc"]), first["msg"])
-    return Fault("", "is nested too deeply")
+    return TOO_DEEP

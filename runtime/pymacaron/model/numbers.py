@@ -38,16 +38,37 @@ def number_schema(kind: str, schema: Schema) -> CoreSchema:
     )
     if step is not None and whole_step is None:
         whole = tested(divides(step), whole)
-    fraction: CoreSchema = core_schema.float_schema(strict=True, allow_inf_nan=False)
-    tests = _tests(schema)
+    fraction: CoreSchema = core_schema.float_schema(
+        strict=True, allow_inf_nan=False, **_fraction_limits(schema)
+    )
     if kind == "integer":
         fraction = core_schema.no_info_after_validator_function(_whole, fraction)
+    tests = _tests(schema)
     for test in tests:
         fraction = tested(test, fraction)
     limit = formats.NUMBERS.get(schema.format or "")
     if limit is not None and schema.format not in BOUNDS:
         whole = tested(limit, whole)
+    if kind == "number" and not tests:
+        # An int fits better as one, and no float has to be refused first.
+        return core_schema.union_schema([fraction, whole], mode="smart")
     return core_schema.union_schema([whole, fraction], mode="left_to_right")
+
+
+def _fraction_limits(schema: Schema) -> dict[str, Any]:
+    """Limits of floats, as far as they are floats themselves."""
+    limits = {
+        "ge": schema.minimum,
+        "le": schema.maximum,
+        "gt": schema.exclusive_minimum,
+        "lt": schema.exclusive_maximum,
+    }
+    return {name: limit for name, limit in limits.items() if not _inexact(limit)}
+
+
+def _inexact(limit: float | None) -> bool:
+    """Whether a limit would be another number as a float."""
+    return isinstance(limit, int) and abs(limit) > EXACT
 
 
 def _whole_limits(schema: Schema) -> dict[str, Any]:
@@ -67,16 +88,17 @@ def _whole_limits(schema: Schema) -> dict[str, Any]:
 
 
 def _tests(schema: Schema) -> list[Callable[[Any], bool]]:
+    """What floats are tested for besides."""
     tests: list[Callable[[Any], bool]] = []
     low, high = schema.minimum, schema.maximum
     above, below = schema.exclusive_minimum, schema.exclusive_maximum
-    if low is not None:
+    if low is not None and _inexact(low):
         tests.append(lambda v: v >= low)
-    if high is not None:
+    if high is not None and _inexact(high):
         tests.append(lambda v: v <= high)
-    if above is not None:
+    if above is not None and _inexact(above):
         tests.append(lambda v: v > above)
-    if below is not None:
+    if below is not None and _inexact(below):
         tests.append(lambda v: v < below)
     if schema.multiple_of is not None:
         tests.append(divides(schema.multiple_of))

@@ -413,10 +413,20 @@ def test_a_leader_waits_awake_where_that_costs_less(monkeypatch: pytest.MonkeyPa
     assert costs.awake_in(vigil_module.TRIED) == vigil_module.TRIED - 1
     # Now it costs more: noticed soon, and looked at again from time to time.
     costs.awake = 3.0
-    costs.awake_in(10)
+    costs.awake_in(4 * vigil_module.TRIED)
     assert costs.awake_in(vigil_module.TRIED) == 1
     costs.awake = 0.5
-    assert costs.awake_in(10 * vigil_module.TRIED) > 4 * vigil_module.TRIED
+    assert costs.awake_in(10 * vigil_module.TRIED) > 6 * vigil_module.TRIED
+
+
+def test_one_disturbed_comparison_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    vigil = Vigil()
+    costs = Costs(monkeypatch, vigil)
+    costs.awake_in(4 * vigil_module.TRIED)
+    costs.awake = 10.0  # in the window that the next one is compared with
+    assert costs.awake_in(1) == 1
+    costs.awake = 1.0
+    assert costs.awake_in(4 * vigil_module.TRIED) == 4 * (vigil_module.TRIED - 1)
 
 
 def test_after_a_long_wait_the_leader_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,24 +11,28 @@ SHORT = 0.0002
 WINDOW = 64
 """Short waits after which is judged what they cost: few, for what is asked next may cost more."""
 TRIED = 32
-"""Of so many windows one is for what is not chosen."""
-WORTH = 1.1
+"""Of so many windows one is for what is not chosen, and is compared with the one before."""
+WORTH = 1.25
 """How many times the cost the quicker answers are worth, of who is awake."""
+WEIGHT = 4
+MOST = 2.0
+"""What one comparison counts at most: others disturb the processor, too."""
 
 
 class Vigil:
     """Of one worker's leaders, one after the other."""
 
     def __init__(self) -> None:
-        self._costs: dict[bool, float] = {}
-        self._windows = 0
+        # What it costs to be awake, relative to sleeping.
+        self._ratio = 1.0
         self.begins(0)
 
     def begins(self, answers: int) -> None:
         """To be told by a thread that begins to lead. `answers`: given in all."""
-        # Whether the next wait begins awake.
-        self.awake = False
-        self._chosen = False
+        # Whether the next wait begins awake, and whether that is so in this window.
+        self.awake = self._way = False
+        self._windows = 0
+        self._cost: float | None = None
         self._window(answers)
 
     def waited(self, seconds: float, answers: int) -> None:
@@ -39,20 +43,21 @@ class Vigil:
         self._waits += 1
         if self._waits >= WINDOW:
             self._judge(answers)
-        self.awake = self._chosen
+        self.awake = self._way
 
     def _window(self, answers: int) -> None:
         self._waits, self._answers, self._spent = 0, answers, time.thread_time()
 
     def _judge(self, answers: int) -> None:
-        answered, spent, chosen = self._answers, self._spent, self._chosen
+        answered, spent, before = self._answers, self._spent, self._cost
         self._window(answers)
         if answers == answered:
             return
-        self._costs[chosen] = (self._spent - spent) / (answers - answered)
-        if len(self._costs) == 1:
-            self._chosen = not chosen
-            return
+        self._cost = (self._spent - spent) / (answers - answered)
+        tried = self._windows % TRIED == 1
+        if tried and before and self._cost:
+            ratio = self._cost / before if self._way else before / self._cost
+            self._ratio += (min(max(ratio, 1 / MOST), MOST) - self._ratio) / WEIGHT
         self._windows += 1
-        best = self._costs[True] <= self._costs[False] * WORTH
-        self._chosen = best if self._windows % TRIED else not best
+        chosen = self._ratio <= WORTH
+        self._way = chosen if self._windows % TRIED != 1 else not self._way

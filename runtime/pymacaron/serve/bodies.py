@@ -6,12 +6,14 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from pymacaron.serve.connection import SMALL, settle_length
+from pymacaron.serve.connection import SMALL
+from pymacaron.serve.request import settle_length
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-    from pymacaron.serve.connection import Connection, Request
+    from pymacaron.serve.connection import Connection
+    from pymacaron.serve.request import Request
 
 
 def begin(connection: Connection, request: Request, largest: int) -> bool:

@@ -15,6 +15,7 @@ from urllib.parse import unquote_to_bytes
 import httptools
 
 from pymacaron.manners import LONGEST_LINE, PATIENCE
+from pymacaron.serve.request import Repeated, Request, length_of, settle_length
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -34,25 +35,6 @@ LONGEST_NAME = 64
 METHODS = {name.encode(): name for name in ("GET", "POST", "PUT", "PATCH", "DELETE")}
 PROTOCOLS = {"1.1": "HTTP/1.1", "1.0": "HTTP/1.0"}
 OF_THEIR_OWN = ("CONTENT_LENGTH", "CONTENT_TYPE")
-
-
-class Request:
-    """What was asked."""
-
-    # What is so at the beginning stands here, and costs no request anything.
-    refused = 0
-    """Or the status with which it ends before the application."""
-    size = 0
-    """Of its body, as far as that has come."""
-    complete = False
-    given = False
-    """Among its connection's requests, if only with the beginning of its body."""
-    keep = False
-    """The client may ask again after it."""
-
-    def __init__(self, environ: WSGIEnvironment) -> None:
-        self.environ = environ
-        self.body: list[bytes] = []
 
 
 class Connection:
@@ -78,6 +60,7 @@ class Connection:
         self._environ = environ
         self._parser: Any = httptools.HttpRequestParser(self)
         self._request: Request | None = None
+        self._repeated = Repeated()
         self._url = b""
         self._in_head = False
         self._heard = self._fields = 0
@@ -165,6 +148,12 @@ class Connection:
         if not self._in_head:
             self.since = time.monotonic()
         before, size, heard = self._request, self._request and self._request.size, len(data)
+        if before is None:
+            request = self._repeated.request(data)
+            if request is not None:
+                self._give(request)
+                return
+        whole, given = data, len(self.requests)
         while data and not self.talks_on:
             try:
                 self._parser.feed_data(data)
@@ -176,6 +165,8 @@ class Connection:
                 self.refuse(400)
                 return
         request = self._request
+        if request is None and before is None and len(self.requests) == given + 1:
+            self._repeated.heard(whole, self.requests[-1])
         if request is None or self.talks_on:
             return
         if request is not before or request.size != size:
@@ -295,17 +286,6 @@ class Connection:
                 settle_length(request.environ, request.size)
             request.environ["wsgi.input"] = io.BytesIO(b"".join(request.body))
             self._give(request)
-
-
-def length_of(environ: WSGIEnvironment) -> int:
-    """The length of a body, as far as the client says it."""
-    return int(environ.get("CONTENT_LENGTH", 0))
-
-
-def settle_length(environ: WSGIEnvironment, length: int) -> None:
-    """A body that came in chunks is one of known length for the application."""
-    del environ["HTTP_TRANSFER_ENCODING"]
-    environ["CONTENT_LENGTH"] = str(length)
 
 
 def _named(name: bytes) -> str:

@@ -12,8 +12,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from pymacaron.serve import bodies
-from pymacaron.serve.connection import Request
 from pymacaron.serve.heads import Form, Head, form
+from pymacaron.serve.request import Request
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment

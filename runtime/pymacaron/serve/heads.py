@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from pymacaron.serve.connection import Request
+    from pymacaron.serve.request import Request
 
     Headers = list[tuple[str, str]]
 

@@ -16,11 +16,13 @@ ORDER = {"customer": "Ada", "lines": LINES}
 SECRET = "s" * 32
 # More than any server remembers.
 TOKENS = 50_000
+ITEMS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """`expected`: the answer, as JSON. `tokens`: a file of tokens, a new one for each request."""
+    """`expected`: the answer, as JSON. `tokens`: a file of tokens, a new one for each request.
+    `paths`: a pattern of paths, of which each request has another one."""
 
     name: str
     path: str
@@ -28,6 +30,7 @@ class Case:
     body: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     tokens: Path | None = None
+    paths: str = ""
 
     @property
     def method(self) -> str:
@@ -43,12 +46,28 @@ class Case:
             f"wrk.headers[{json.dumps(k)}] = {json.dumps(v)}" for k, v in self.headers.items()
         ]
         if self.tokens:
-            lines.append(NEW_TOKENS.format(file=json.dumps(str(self.tokens))))
+            lines += [NEW_TOKENS.format(file=json.dumps(str(self.tokens))), IN_TURNS]
+        if self.paths:
+            lines += [NEW_PATHS.format(items=ITEMS, paths=json.dumps(self.paths)), IN_TURNS]
         if delay:
             lines.append(f"function delay() return math.random(0, {2 * delay}) end")
         return "\n".join([*lines, TELL])
 
 
+IN_TURNS = """
+function request()
+  now = now % last + 1
+  return asked[now]
+end
+"""
+NEW_PATHS = """
+local asked, last, now = {{}}, {items}, 0
+function init()
+  for item = 1, last do
+    asked[item] = wrk.format(nil, string.format({paths}, item))
+  end
+end
+"""
 NEW_TOKENS = """
 local asked, last, now = {{}}, 0, 0
 function init()
@@ -56,10 +75,6 @@ function init()
     last = last + 1
     asked[last] = wrk.format(nil, nil, {{Authorization = "Bearer " .. token}})
   end
-end
-function request()
-  now = now % last + 1
-  return asked[now]
 end
 """
 TELL = """
@@ -83,6 +98,7 @@ def cases(folder: Path) -> list[Case]:
         Case(
             name="path+query",
             path="/items/42?q=abc&limit=5",
+            paths="/items/%d?q=abc&limit=5",
             expected={"item": 42, "q": "abc", "limit": 5, "deep": False},
         ),
         Case(

@@ -49,8 +49,9 @@ class Quick:
             names = self._names(value)
         except (ValueError, RecursionError):
             names = TOO_MANY
-        # A name in the text is followed by a colon, a name in the value is one in the text. There
-        # may be more of each, in texts and by repetition; as many means: none of these.
+        # Each name in the text is followed by a colon: there are at least as many colons. Each name
+        # in the value is one in the text: there are at most as many. Where both are the same number
+        # no name was repeated or left aside.
         if names == text.count(b":") or names == text.translate(None, SPACES).count(b'":'):
             if self._doubts:
                 self._doubt(-1)

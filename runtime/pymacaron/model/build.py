@@ -115,6 +115,7 @@ class Models:
         self._lock = threading.RLock()
         self._classes: dict[int, Model | None] = {}
         self._making: set[int] = set()
+        self._typing: set[int] = set()
         self._keep: list[Schema] = []
         self._parents: dict[str, type] = {}
 
@@ -295,6 +296,15 @@ class Models:
         if is_model(end):
             # Its class is made when it is needed: a long chain would exhaust Python's stack.
             return Annotated[self._classes.get(id(end)) or Any, Member(self, end, hint)]
+        if id(end) in self._typing:
+            return Any  # what leads back to itself has no type of Python's
+        self._typing.add(id(end))
+        try:
+            return self._type_of(end, hint)
+        finally:
+            self._typing.discard(id(end))
+
+    def _type_of(self, end: Schema, hint: str) -> Any:
         alternatives = [s for s in (*end.one_of, *end.any_of) if target_of(s).types != NULL]
         if alternatives and not end.types:
             kinds = [self.type_of(s, f"{hint}_{i + 1}") for i, s in enumerate(alternatives)]

@@ -133,13 +133,15 @@ class Crew:
         told, began = self.room.told, time.monotonic()
         events: list[tuple[int, int]] = []
         # Who computes in another thread is not to be disturbed.
-        if self._vigil.awake and self._seats == self._threads:
+        alone = self._seats == self._threads
+        if alone and self._vigil.awake:
             events = told(0)
             while not events and time.monotonic() < began + SHORT:
                 os.sched_yield()
                 events = told(0)
         events = events or told(TICK if self._stopping else 1.0)
-        self._vigil.waited(time.monotonic() - began, self._pace.answers)
+        if alone:
+            self._vigil.waited(time.monotonic() - began, self._pace.answers)
         return events
 
     def _answer_all(self) -> bool:

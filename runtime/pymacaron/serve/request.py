@@ -62,14 +62,15 @@ class Repeated:
         head = data[: len(data) - request.size]
         if head != self._head:
             self._head, self._environ = head if len(head) <= LONGEST_REPEATED else b"", None
-        elif self._environ is None and head and _is_plain(head, request):
+        elif self._environ is None and head and _is_plain(head, data, request):
             self._environ, self._size = request.environ.copy(), request.size
             del self._environ["wsgi.input"]
 
 
-def _is_plain(head: bytes, request: Request) -> bool:
+def _is_plain(head: bytes, data: bytes, request: Request) -> bool:
     return (
         head.find(END_OF_HEAD) + len(END_OF_HEAD) == len(head)
+        and data[len(head) :] == b"".join(request.body)
         and request.keep
         and not request.refused
         and not any(word in head.lower() for word in SPECIAL)

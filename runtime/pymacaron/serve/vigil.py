@@ -25,13 +25,13 @@ class Vigil:
     def __init__(self) -> None:
         # What it costs to be awake, relative to sleeping.
         self._ratio = 1.0
+        self._windows = 0
         self.begins(0)
 
     def begins(self, answers: int) -> None:
         """To be told by a thread that begins to lead. `answers`: given in all."""
         # Whether the next wait begins awake, and whether that is so in this window.
-        self.awake = self._way = False
-        self._windows = 0
+        self.awake, self._way = False, self._ratio <= WORTH
         self._cost: float | None = None
         self._window(answers)
 

@@ -19,8 +19,9 @@ from pymacaron.openapi import load
 from pymacaron.pool import ModelPool
 from tests.runtime.serving import openapi
 
-NAMES = st.sampled_from(["a", "b", "class", "x-y"])
-NUMBERS = st.one_of(st.integers(-4, 4), st.sampled_from([0.5, 1.0, -2.0, 2.5, 0.1, 0.3]))
+NAMES = st.sampled_from(["a", "b", "class", "class_", "x-y", "x_y"])
+LARGE = st.sampled_from([2**53, 2**53 + 1, 2**60, 2**60 + 1, -(2**53) - 1, 2**63 - 1, 1e300])
+NUMBERS = st.one_of(st.integers(-4, 4), st.sampled_from([0.5, 1.0, -2.0, 2.5, 0.1, 0.3]), LARGE)
 TEXTS = st.sampled_from(["", "a", "b", "ab", "1", "true"])
 SCALARS = st.one_of(st.none(), st.booleans(), NUMBERS, TEXTS)
 VALUES = st.recursive(
@@ -74,6 +75,8 @@ BASIC = st.one_of(
     typed("boolean", const=st.booleans()),
     st.just({"type": "null"}),
     st.just({"type": ["string", "null"], "minLength": 1}),
+    st.builds(lambda v: {"type": ["string", "null"], "enum": v}, st.lists(st.one_of(TEXTS, st.none()), min_size=1)),
+    st.builds(lambda v: {"type": ["string", "integer", "null"], "const": v}, SCALARS),
     st.builds(lambda v: {"enum": v}, st.lists(VALUES, min_size=1, max_size=3)),
     st.builds(lambda v: {"const": v}, VALUES),
     st.just({}),
@@ -113,6 +116,31 @@ def test_a_schema_that_denies_itself_is_judged_by_its_type(tmp_path: Path, value
     pool = ModelPool(load(file))
     assert expected(schema, value)
     assert pool.requests.codec(pool.api.schemas["S"]).read_data(value) == value
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"type": "integer", "multipleOf": 3}, 2**53 + 3),
+        ({"type": "integer", "maximum": 2**53}, 2**53 + 1),
+        ({"type": "number", "maximum": 2**53}, 2**53 + 1),
+        ({"type": "number", "minimum": -(2**53)}, -(2**53) - 1),
+        ({"type": "integer", "maximum": 2**60}, 2**60 + 1),
+        ({"type": "number", "maximum": 1e300}, int(1e300) + 1),
+        ({"type": ["string", "null"], "enum": ["a"]}, None),
+        ({"type": ["string", "null"], "const": "a"}, None),
+    ],
+)
+def test_large_numbers_and_null_do_not_slip_through(
+    tmp_path: Path, schema: Any, value: Any
+) -> None:
+    file = tmp_path / "exact.json"
+    file.write_text(json.dumps(openapi({}, {"S": schema}, "3.1.0")))
+    pool = ModelPool(load(file))
+    assert not expected(schema, value)
+    codec = pool.requests.codec(pool.api.schemas["S"])
+    with pytest.raises(Invalid):
+        codec.read(json.dumps(value).encode())
 
 
 def test_a_schema_that_only_leads_to_itself_is_a_fault_and_no_crash(tmp_path: Path) -> None:

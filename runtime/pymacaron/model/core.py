@@ -108,7 +108,11 @@ class Core:
 
     def _node(self, schema: Schema, hint: str) -> CoreSchema:
         node = self._bare(schema, hint)
-        if schema.nullable or (schema.types and "null" in schema.types and len(schema.types) > 1):
+        types = schema.types or frozenset()
+        null = "null" in types and len(types) > 1
+        if self.setting.direction == "request":
+            null = null and not _excludes_null(schema)
+        if schema.nullable or null:
             return core_schema.nullable_schema(node)
         return node
 
@@ -354,6 +358,13 @@ def _counted(every: list[Schema], node: CoreSchema) -> CoreSchema:
         return value
 
     return core_schema.no_info_before_validator_function(count, node)
+
+
+def _excludes_null(schema: Schema) -> bool:
+    """Whether only certain values are allowed, and null is none of them."""
+    return (schema.enum is not None and None not in schema.enum) or (
+        schema.const is not ABSENT and schema.const is not None
+    )
 
 
 def _is_none(value: Any) -> bool:

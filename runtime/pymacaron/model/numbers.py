@@ -46,6 +46,9 @@ def number_schema(kind: str, schema: Schema) -> CoreSchema:
     tests = _tests(schema)
     for test in tests:
         fraction = tested(test, fraction)
+    if tests or any(abs(limit) >= EXACT for limit in _fraction_limits(schema).values()):
+        # What was refused as an int may be another number as a float.
+        fraction = core_schema.no_info_before_validator_function(_no_int, fraction)
     limit = formats.NUMBERS.get(schema.format or "")
     if limit is not None and schema.format not in BOUNDS:
         whole = tested(limit, whole)
@@ -63,7 +66,7 @@ def _fraction_limits(schema: Schema) -> dict[str, Any]:
         "gt": schema.exclusive_minimum,
         "lt": schema.exclusive_maximum,
     }
-    return {name: limit for name, limit in limits.items() if not _inexact(limit)}
+    return {n: limit for n, limit in limits.items() if limit is not None and not _inexact(limit)}
 
 
 def _inexact(limit: float | None) -> bool:
@@ -104,6 +107,12 @@ def _tests(schema: Schema) -> list[Callable[[Any], bool]]:
         tests.append(divides(schema.multiple_of))
     limit = formats.NUMBERS.get(schema.format or "")
     return tests if limit is None else [*tests, limit]
+
+
+def _no_int(value: Any) -> Any:
+    if type(value) is int:
+        raise ValueError("refused")
+    return value
 
 
 def _whole(value: float) -> int:

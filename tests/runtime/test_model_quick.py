@@ -192,6 +192,38 @@ def test_odd_texts_are_read_alike(pool: ModelPool, text: str) -> None:
     agree(pool, "Order", text)
 
 
+OPEN = {
+    "type": "object",
+    "properties": {
+        "class": {"$ref": "#/components/schemas/Size"},
+        "x-y": {
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "default": {"k": "v"},
+        },
+        "x-z": {"type": "array", "items": {"$ref": "#/components/schemas/Size"}},
+    },
+}
+
+
+@pytest.mark.parametrize("rest", [{}, True, {"type": "integer"}])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"class_": 1}',
+        '{"x_z": 1, "class": {"width": 1}}',
+        '{"x_y": 1}',
+        '{"x_y": 1, "z": 2, "z": 3}',
+        '{"class_": 1, "x": 1, "x": 2}',
+    ],
+)
+def test_unknown_names_may_be_those_of_fields(tmp_path: Path, rest: Any, text: str) -> None:
+    file = tmp_path / "open.json"
+    schemas = {"Open": {**OPEN, "additionalProperties": rest}, "Size": SIZE}
+    file.write_text(json.dumps(openapi({}, schemas, "3.1.0")))
+    agree(ModelPool(load(file)), "Open", text)
+
+
 def test_a_constructor_of_the_service_runs_once_for_a_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,6 +263,47 @@ def test_what_is_often_in_vain_is_seldom_tried_until_it_is_not() -> None:
     assert 2 <= validator.asked <= 8
     read = [quick.read(good) for _ in range(1000)]
     assert read[-200:] == [{"a": 1}] * 200
+
+
+@pytest.mark.parametrize(
+    "schemas",
+    [
+        {"S": {"anyOf": [{"$ref": "#/components/schemas/S"}, {"type": "null"}]}},
+        {"S": {"allOf": [{"$ref": "#/components/schemas/S"}]}},
+        {
+            "S": {"oneOf": [{"$ref": "#/components/schemas/T"}, {"type": "null"}]},
+            "T": {"oneOf": [{"$ref": "#/components/schemas/S"}, {"type": "null"}]},
+        },
+        {
+            "S": {
+                "properties": {"a": {"$ref": "#/components/schemas/T"}},
+                "type": "object",
+            },
+            "T": {"anyOf": [{"$ref": "#/components/schemas/T"}, {"type": "null"}]},
+        },
+        {
+            "S": {
+                "properties": {"a": {"$ref": "#/components/schemas/T"}},
+                "type": "object",
+            },
+            "T": {"type": "array", "items": {"$ref": "#/components/schemas/T"}},
+        },
+    ],
+)
+@pytest.mark.parametrize("text", ["1", "null", '{"a": 1}', '{"a": null}', '{"a": [[], [[]]]}'])
+def test_schemas_that_lead_to_themselves_are_no_crash(
+    tmp_path: Path, schemas: Any, text: str
+) -> None:
+    file = tmp_path / "circle.json"
+    file.write_text(json.dumps(openapi({}, schemas, "3.1.0")))
+    agree(ModelPool(load(file)), "S", text)
+
+
+def test_threads_that_lose_a_doubt_at_once_leave_none() -> None:
+    validator: Any = Validator()
+    quick = Quick(validator, len)
+    quick._doubt(-1)
+    assert quick.read(b'{"a": 1}') == {"a": 1}
 
 
 def written(value: Any, chance: random.Random) -> str:

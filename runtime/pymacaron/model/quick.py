@@ -4,7 +4,7 @@ these show when the names in the text and those in the result are counted."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pydantic_core import CoreSchema, SchemaValidator
@@ -15,6 +15,7 @@ from pymacaron.model.convert import read_date, read_datetime
 UNSURE = object()
 """Instead of a value: only a closer look tells whether the text is good."""
 NAMELESS = frozenset({"str", "int", "float", "bool", "none", "literal"})
+CONTAINERS = frozenset({"model", "list", "dict"})
 AROUND = frozenset({"default", "function-after", "function-before"})
 SPACES = b" \t\r\n"
 TOO_MANY = 1 << 60
@@ -34,14 +35,17 @@ class Quick:
 
     @classmethod
     def of(cls, validator: SchemaValidator, core: CoreSchema) -> Quick | None:
-        """None where classes have a constructor of their own: it must not run twice for a text."""
+        """None where classes have a constructor of their own: it must not run twice for a text. And
+        where a schema leads back to itself with the same value: in a text nothing notices."""
+        if _leads_back(core):
+            return None
         counters = Counters()
         names = counters.make(core)
         return None if counters.own_constructors else cls(validator, names or _no_names)
 
     def read(self, text: bytes) -> Any:
         """A value that is certainly right, or UNSURE."""
-        if self._pause:
+        if self._pause > 0:
             self._pause -= 1
             return UNSURE
         try:
@@ -60,8 +64,31 @@ class Quick:
         return UNSURE
 
     def _doubt(self, more: int) -> None:
-        self._doubts = min(self._doubts + more, MOST_DOUBTS)
+        # Several threads may come here at once.
+        self._doubts = max(0, min(self._doubts + more, MOST_DOUBTS))
         self._pause = 2**self._doubts - 1
+
+
+def _leads_back(core: Any) -> bool:
+    """Whether definitions lead from one to the next, and to the first again, without a container
+    in between."""
+    leads = {node["ref"]: set(_led_to(node)) for node in core.get("definitions", ())}
+    ends = list(leads)
+    while ends:
+        ends = [name for name, others in leads.items() if others.isdisjoint(leads)]
+        for name in ends:
+            del leads[name]
+    return bool(leads)
+
+
+def _led_to(node: Any) -> Iterator[str]:
+    if node["type"] == "definition-ref":
+        yield node["schema_ref"]
+    elif node["type"] not in CONTAINERS:
+        inner = (node.get("schema"), node.get("json_schema"), *node.get("choices", ()))
+        for other in inner:
+            if other is not None:
+                yield from _led_to(other)
 
 
 class Counters:
@@ -75,10 +102,12 @@ class Counters:
     def make(self, node: Any) -> Counter | None:
         """None: there are none."""
         kind = node["type"]
-        if kind in NAMELESS or (
-            kind == "function-plain" and node["function"]["function"] in (read_date, read_datetime)
-        ):
+        if kind in NAMELESS:
             return None
+        if kind == "function-plain":
+            if node["function"]["function"] in (read_date, read_datetime):
+                return None
+            self.own_constructors = True  # at least, who knows
         if kind == "definitions":
             self._nodes.update((d["ref"], d) for d in node["definitions"])
             return self.make(node["schema"])
@@ -88,8 +117,9 @@ class Counters:
             return self.make(node["schema"])
         if kind == "json-or-python":
             return self.make(node["json_schema"])
-        if kind == "union" and not any(map(self.make, node["choices"])):
-            return None
+        if kind == "union":
+            choices = [self.make(choice) for choice in node["choices"]]
+            return count if any(choices) else None
         if kind == "nullable":
             inner = self.make(node["schema"])
             return inner and (lambda value: 0 if value is None else inner(value))
@@ -114,10 +144,9 @@ class Counters:
     def _of_model(self, node: Any) -> Counter:
         members = [(name, self.make(field["schema"])) for name, field in node["fields"].items()]
         named = [(name, inner) for name, inner in members if inner is not None]
-        extra = None
         if node.get("extra_behavior") == "allow":
-            extra = self.make(node.get("extras_schema") or {"type": "any"})
-        if not named and extra is None:
+            return self._of_open_model(node, named)
+        if not named:
             return _of_plain_model
 
         def of_model(value: Any) -> int:
@@ -127,11 +156,27 @@ class Counters:
             for name, inner in named:
                 if name in given:
                     names += inner(values[name])
-            if extra is not None:
-                names += sum(map(extra, value.__pydantic_extra__.values()))
             return names
 
         return of_model
+
+    def _of_open_model(self, node: Any, named: list[tuple[str, Counter]]) -> Counter:
+        extra = self.make(node.get("extras_schema") or {"type": "any"})
+        fields = node["fields"].keys()
+
+        def of_open_model(value: Any) -> int:
+            given, values = value.__pydantic_fields_set__, value.__dict__
+            others = value.__pydantic_extra__
+            if not fields.isdisjoint(others):
+                # Fields and others are given by the same names: `class_` of `class`, and "class_".
+                return TOO_MANY
+            names = len(given)
+            for name, inner in named:
+                if name in given:
+                    names += inner(values[name])
+            return names if extra is None else names + sum(map(extra, others.values()))
+
+        return of_open_model
 
 
 def count(value: Any) -> int:

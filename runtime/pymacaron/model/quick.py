@@ -20,8 +20,8 @@ AROUND = frozenset({"default", "function-after", "function-before"})
 SPACES = b" \t\r\n"
 TOO_MANY = 1 << 60
 DOUBT, MOST_DOUBTS = 4, 8
-"""What one more of them counts, where a text in which there are none takes 1 away. Of 2^n texts one
-is tried: trying in vain costs four times what is won otherwise."""
+"""A text that was tried in vain counts so much, a good one takes 1 away; with n doubts one of 2^n
+texts is tried. For to try in vain costs four times what is won by a good one."""
 
 Counter = Callable[[Any], int]
 

@@ -46,9 +46,11 @@ class Case:
             f"wrk.headers[{json.dumps(k)}] = {json.dumps(v)}" for k, v in self.headers.items()
         ]
         if self.tokens:
-            lines += [NEW_TOKENS.format(file=json.dumps(str(self.tokens))), IN_TURNS]
+            lines.append(NEW_TOKENS.format(file=json.dumps(str(self.tokens))))
         if self.paths:
-            lines += [NEW_PATHS.format(items=ITEMS, paths=json.dumps(self.paths)), IN_TURNS]
+            lines.append(NEW_PATHS.format(items=ITEMS, paths=json.dumps(self.paths)))
+        if self.tokens or self.paths:
+            lines.append(IN_TURNS)
         if delay:
             lines.append(f"function delay() return math.random(0, {2 * delay}) end")
         return "\n".join([*lines, TELL])

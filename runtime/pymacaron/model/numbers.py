@@ -4,6 +4,7 @@ digit."""
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from pymacaron.model.keywords import divides
 from pymacaron.openapi.schema import Schema
 
 EXACT = 2**53
+COMPARE = {"ge": operator.ge, "le": operator.le, "gt": operator.gt, "lt": operator.lt}
 BOUNDS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 
 
@@ -38,15 +40,15 @@ def number_schema(kind: str, schema: Schema) -> CoreSchema:
     )
     if step is not None and whole_step is None:
         whole = tested(divides(step), whole)
-    fraction: CoreSchema = core_schema.float_schema(
-        strict=True, allow_inf_nan=False, **_fraction_limits(schema)
-    )
+    limits = _limits(schema)
+    native: dict[str, Any] = {n: limit for n, limit in limits.items() if not _inexact(limit)}
+    fraction: CoreSchema = core_schema.float_schema(strict=True, allow_inf_nan=False, **native)
     if kind == "integer":
         fraction = core_schema.no_info_after_validator_function(_whole, fraction)
-    tests = _tests(schema)
+    tests = _tests(schema, limits)
     for test in tests:
         fraction = tested(test, fraction)
-    if tests or any(abs(limit) >= EXACT for limit in _fraction_limits(schema).values()):
+    if tests or any(abs(limit) >= EXACT for limit in limits.values()):
         # What was refused as an int may be another number as a float.
         fraction = core_schema.no_info_before_validator_function(_no_int, fraction)
     limit = formats.NUMBERS.get(schema.format or "")
@@ -58,18 +60,18 @@ def number_schema(kind: str, schema: Schema) -> CoreSchema:
     return core_schema.union_schema([whole, fraction], mode="left_to_right")
 
 
-def _fraction_limits(schema: Schema) -> dict[str, Any]:
-    """Limits of floats, as far as they are floats themselves."""
+def _limits(schema: Schema) -> dict[str, float]:
+    """By the names that pydantic-core and COMPARE have for them."""
     limits = {
         "ge": schema.minimum,
         "le": schema.maximum,
         "gt": schema.exclusive_minimum,
         "lt": schema.exclusive_maximum,
     }
-    return {n: limit for n, limit in limits.items() if limit is not None and not _inexact(limit)}
+    return {name: limit for name, limit in limits.items() if limit is not None}
 
 
-def _inexact(limit: float | None) -> bool:
+def _inexact(limit: float) -> bool:
     """Whether a limit would be another number as a float."""
     return isinstance(limit, int) and abs(limit) > EXACT
 
@@ -90,23 +92,17 @@ def _whole_limits(schema: Schema) -> dict[str, Any]:
     return {"ge": max(lows) if lows else None, "le": min(highs) if highs else None}
 
 
-def _tests(schema: Schema) -> list[Callable[[Any], bool]]:
-    """What floats are tested for besides."""
-    tests: list[Callable[[Any], bool]] = []
-    low, high = schema.minimum, schema.maximum
-    above, below = schema.exclusive_minimum, schema.exclusive_maximum
-    if low is not None and _inexact(low):
-        tests.append(lambda v: v >= low)
-    if high is not None and _inexact(high):
-        tests.append(lambda v: v <= high)
-    if above is not None and _inexact(above):
-        tests.append(lambda v: v > above)
-    if below is not None and _inexact(below):
-        tests.append(lambda v: v < below)
+def _tests(schema: Schema, limits: dict[str, float]) -> list[Callable[[Any], bool]]:
+    """What floats are tested for besides the limits that are floats themselves."""
+    tests = [_keeps(COMPARE[n], limit) for n, limit in limits.items() if _inexact(limit)]
     if schema.multiple_of is not None:
         tests.append(divides(schema.multiple_of))
     limit = formats.NUMBERS.get(schema.format or "")
     return tests if limit is None else [*tests, limit]
+
+
+def _keeps(compare: Callable[[Any, Any], bool], limit: float) -> Callable[[Any], bool]:
+    return lambda value: compare(value, limit)
 
 
 def _no_int(value: Any) -> Any:

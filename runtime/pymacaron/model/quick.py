@@ -9,7 +9,6 @@ from typing import Any
 
 from pydantic_core import CoreSchema, SchemaValidator
 
-from pymacaron.model.base import PymacaronBaseModel
 from pymacaron.model.convert import read_date, read_datetime
 
 UNSURE = object()
@@ -107,7 +106,7 @@ class Counters:
         if kind == "function-plain":
             if node["function"]["function"] in (read_date, read_datetime):
                 return None
-            self.own_constructors = True  # at least, who knows
+            self.own_constructors = True  # it may stand for a model with one
         if kind == "definitions":
             self._nodes.update((d["ref"], d) for d in node["definitions"])
             return self.make(node["schema"])
@@ -180,11 +179,7 @@ class Counters:
 
 
 def count(value: Any) -> int:
-    """Of a value of any kind. No text of JSON has infinities."""
-    if isinstance(value, PymacaronBaseModel):
-        values = {**value.__dict__, **(value.__pydantic_extra__ or {})}
-        given = value.__pydantic_fields_set__
-        return len(given) + sum(count(values.get(name)) for name in given)
+    """Of a value of which the schema says nothing. No text of JSON has infinities."""
     if isinstance(value, dict):
         return len(value) + sum(map(count, value.values()))
     if isinstance(value, list):

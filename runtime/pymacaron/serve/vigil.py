@@ -54,10 +54,13 @@ class Vigil:
         if answers == answered:
             return
         self._cost = (self._spent - spent) / (answers - answered)
-        tried = self._windows % TRIED == 1
-        if tried and before and self._cost:
+        if self._trying and before and self._cost:
             ratio = self._cost / before if self._way else before / self._cost
             self._ratio += (min(max(ratio, 1 / MOST), MOST) - self._ratio) / WEIGHT
         self._windows += 1
-        chosen = self._ratio <= WORTH
-        self._way = chosen if self._windows % TRIED != 1 else not self._way
+        self._way = (self._ratio <= WORTH) is not self._trying
+
+    @property
+    def _trying(self) -> bool:
+        """Whether this window is for what is not chosen."""
+        return self._windows % TRIED == 1

@@ -15,7 +15,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from pymacaron import API
-from pymacaron.pool import apipool
+from pymacaron.openapi import load
+from pymacaron.pool import ModelPool, apipool
 
 Handler = Callable[..., Any]
 MODULE = "handlers_of_a_test"
@@ -92,6 +93,13 @@ def openapi(
         "paths": paths,
         "components": {"schemas": schemas or {}},
     }
+
+
+def pool_of_schemas(folder: Path, schemas: Mapping[str, Any]) -> ModelPool:
+    """The models of an OpenAPI 3.1 file with nothing but these schemas."""
+    file = folder / "schemas.json"
+    file.write_text(json.dumps(openapi({}, schemas, "3.1.0")))
+    return ModelPool(load(file))
 
 
 def as_json(value: Any) -> dict[str, Any]:

@@ -15,9 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pymacaron.model.codec import Invalid
-from pymacaron.openapi import load
-from pymacaron.pool import ModelPool
-from tests.runtime.serving import openapi
+from tests.runtime.serving import openapi, pool_of_schemas
 
 NAMES = st.sampled_from(["a", "b", "class", "class_", "x-y", "x_y"])
 LARGE = st.sampled_from([2**53, 2**53 + 1, 2**60, 2**60 + 1, -(2**53) - 1, 2**63 - 1, 1e300])
@@ -99,10 +97,8 @@ def expected(schema: Any, value: Any) -> bool | None:
 
 @pytest.mark.parametrize("part", [{"type": "null"}, {"type": "integer"}, False])
 def test_an_object_whose_part_is_no_object_has_no_values(tmp_path: Path, part: Any) -> None:
-    file = tmp_path / "none.json"
     none = {"type": "object", "properties": {"a": {}}, "allOf": [part]}
-    file.write_text(json.dumps(openapi({}, {"S": none}, "3.1.0")))
-    pool = ModelPool(load(file))
+    pool = pool_of_schemas(tmp_path, {"S": none})
     with pytest.raises(Invalid):
         pool.requests.codec(pool.api.schemas["S"]).read_data({})
 
@@ -111,9 +107,7 @@ def test_an_object_whose_part_is_no_object_has_no_values(tmp_path: Path, part: A
 def test_a_schema_that_denies_itself_is_judged_by_its_type(tmp_path: Path, value: Any) -> None:
     itself = {"$ref": "#/components/schemas/S"}
     schema = {"not": {"type": "object", "anyOf": [itself]}}
-    file = tmp_path / "circle.json"
-    file.write_text(json.dumps(openapi({}, {"S": schema}, "3.1.0")))
-    pool = ModelPool(load(file))
+    pool = pool_of_schemas(tmp_path, {"S": schema})
     assert expected(schema, value)
     assert pool.requests.codec(pool.api.schemas["S"]).read_data(value) == value
 
@@ -134,9 +128,7 @@ def test_a_schema_that_denies_itself_is_judged_by_its_type(tmp_path: Path, value
 def test_large_numbers_and_null_do_not_slip_through(
     tmp_path: Path, schema: Any, value: Any
 ) -> None:
-    file = tmp_path / "exact.json"
-    file.write_text(json.dumps(openapi({}, {"S": schema}, "3.1.0")))
-    pool = ModelPool(load(file))
+    pool = pool_of_schemas(tmp_path, {"S": schema})
     assert not expected(schema, value)
     codec = pool.requests.codec(pool.api.schemas["S"])
     with pytest.raises(Invalid):
@@ -144,10 +136,8 @@ def test_large_numbers_and_null_do_not_slip_through(
 
 
 def test_a_schema_that_only_leads_to_itself_is_a_fault_and_no_crash(tmp_path: Path) -> None:
-    file = tmp_path / "circle.json"
     schema = {"anyOf": [{"$ref": "#/components/schemas/S"}]}
-    file.write_text(json.dumps(openapi({}, {"S": schema}, "3.1.0")))
-    pool = ModelPool(load(file))
+    pool = pool_of_schemas(tmp_path, {"S": schema})
     with pytest.raises(Invalid, match="is nested too deeply"):
         pool.requests.codec(pool.api.schemas["S"]).read_data(1)
 
@@ -161,9 +151,7 @@ def test_a_schema_that_only_leads_to_itself_is_a_fault_and_no_crash(tmp_path: Pa
 def test_random_schemas_get_the_verdict_that_jsonschema_gives(
     tmp_path_factory: pytest.TempPathFactory, schema: Any, values: list[Any]
 ) -> None:
-    file = tmp_path_factory.getbasetemp() / "random.json"
-    file.write_text(json.dumps(openapi({}, {"S": schema}, "3.1.0")))
-    pool = ModelPool(load(Path(file)))
+    pool = pool_of_schemas(tmp_path_factory.getbasetemp(), {"S": schema})
     codec = pool.requests.codec(pool.api.schemas["S"])
     for value in values:
         verdict = expected(schema, value)

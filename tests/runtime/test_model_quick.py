@@ -16,9 +16,8 @@ from pymacaron.model import codec as codecs
 from pymacaron.model.base import PymacaronBaseModel
 from pymacaron.model.codec import Codec, Invalid, Malformed, Workshop, parse
 from pymacaron.model.quick import UNSURE, Quick
-from pymacaron.openapi import load
 from pymacaron.pool import ModelPool
-from tests.runtime.serving import openapi
+from tests.runtime.serving import pool_of_schemas
 from tests.runtime.test_model_agreement import SCHEMAS, VALUES
 
 LINE = {
@@ -62,10 +61,8 @@ Read = Callable[[str], Any]
 
 @pytest.fixture
 def pool(tmp_path: Path) -> ModelPool:
-    file = tmp_path / "orders.json"
     schemas = {"Line": LINE, "Order": ORDER, "Size": SIZE}
-    file.write_text(json.dumps(openapi({}, schemas, "3.1.0")))
-    return ModelPool(load(file))
+    return pool_of_schemas(tmp_path, schemas)
 
 
 def fresh(pool: ModelPool, name: str) -> Codec:
@@ -218,10 +215,8 @@ OPEN = {
     ],
 )
 def test_unknown_names_may_be_those_of_fields(tmp_path: Path, rest: Any, text: str) -> None:
-    file = tmp_path / "open.json"
     schemas = {"Open": {**OPEN, "additionalProperties": rest}, "Size": SIZE}
-    file.write_text(json.dumps(openapi({}, schemas, "3.1.0")))
-    agree(ModelPool(load(file)), "Open", text)
+    agree(pool_of_schemas(tmp_path, schemas), "Open", text)
 
 
 def test_a_constructor_of_the_service_runs_once_for_a_text(
@@ -234,10 +229,8 @@ def test_a_constructor_of_the_service_runs_once_for_a_text(
         "        made.append(self)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    file = tmp_path / "own.json"
     own = {**LINE, "properties": {"sku": {"type": "string"}}, "x-parent": "parents.Parent"}
-    file.write_text(json.dumps(openapi({}, {"Own": own}, "3.1.0")))
-    pool = ModelPool(load(file))
+    pool = pool_of_schemas(tmp_path, {"Own": own})
     fresh(pool, "Own").read(b'{"sku": "a", "unknown": 1}')
     import parents  # type: ignore[import-not-found]
 
@@ -294,9 +287,7 @@ def test_what_is_often_in_vain_is_seldom_tried_until_it_is_not() -> None:
 def test_schemas_that_lead_to_themselves_are_no_crash(
     tmp_path: Path, schemas: Any, text: str
 ) -> None:
-    file = tmp_path / "circle.json"
-    file.write_text(json.dumps(openapi({}, schemas, "3.1.0")))
-    agree(ModelPool(load(file)), "S", text)
+    agree(pool_of_schemas(tmp_path, schemas), "S", text)
 
 
 def test_threads_that_lose_a_doubt_at_once_leave_none() -> None:
@@ -336,8 +327,6 @@ def written(value: Any, chance: random.Random) -> str:
 def test_random_texts_are_read_alike(
     tmp_path_factory: pytest.TempPathFactory, schema: Any, values: list[Any], chance: random.Random
 ) -> None:
-    file = tmp_path_factory.getbasetemp() / "random-text.json"
-    file.write_text(json.dumps(openapi({}, {"S": schema}, "3.1.0")))
-    pool = ModelPool(load(Path(file)))
+    pool = pool_of_schemas(tmp_path_factory.getbasetemp(), {"S": schema})
     for value in values:
         agree(pool, "S", written(value, chance))

@@ -9,16 +9,22 @@ from pydantic_core import CoreSchema, core_schema
 
 from pymacaron.model import formats
 from pymacaron.model.base import Property, PymacaronBaseModel, encoders
-from pymacaron.model.build import DATES, branches, is_model, parts, target_of
+from pymacaron.model.build import DATES, NULL, branches, is_model, parts, target_of
 from pymacaron.model.check import Direction
 from pymacaron.model.convert import Conversion, Tools, read_date, read_datetime
 from pymacaron.model.keywords import canonical, is_unique
 from pymacaron.model.numbers import number_schema, tested
+from pymacaron.model.words import (
+    constrained,
+    excludes_null,
+    needs_checker,
+    needs_object_checker,
+    only_null_beside,
+    text_constrained,
+)
 from pymacaron.openapi.ecma import compile_pattern, rust_pattern
 from pymacaron.openapi.schema import ABSENT, Schema
 
-OTHER_TYPES = frozenset({"string", "integer", "number", "boolean", "null"})
-NULL = frozenset({"null"})
 OBJECT = frozenset({"object"})
 MOST_TOGETHER = 100
 PLAIN: dict[str, CoreSchema] = {
@@ -111,7 +117,7 @@ class Core:
         types = schema.types or frozenset()
         null = "null" in types and len(types) > 1
         if self.setting.direction == "request":
-            null = null and not _excludes_null(schema)
+            null = null and not excludes_null(schema)
         if schema.nullable or null:
             return core_schema.nullable_schema(node)
         return node
@@ -360,13 +366,6 @@ def _counted(every: list[Schema], node: CoreSchema) -> CoreSchema:
     return core_schema.no_info_before_validator_function(count, node)
 
 
-def _excludes_null(schema: Schema) -> bool:
-    """Whether only certain values are allowed, and null is none of them."""
-    return (schema.enum is not None and None not in schema.enum) or (
-        schema.const is not ABSENT and schema.const is not None
-    )
-
-
 def _is_none(value: Any) -> bool:
     return value is None
 
@@ -375,86 +374,3 @@ def _unique_items(value: Any) -> Any:
     if type(value) is list and not is_unique(value):
         raise ValueError("items are not unique")
     return value
-
-
-def only_null_beside(schema: Schema) -> Schema | None:
-    """The one branch that is not `null`, where a oneOf or anyOf says no more than "or null"."""
-    alternatives = [*schema.one_of, *schema.any_of]
-    others = [s for s in alternatives if target_of(s).types != NULL]
-    if len(alternatives) != 2 or len(others) != 1 or schema.ref or schema.all_of or schema.types:
-        return None
-    if constrained(schema) or needs_checker(schema, combined=True):
-        return None
-    null = target_of(next(s for s in alternatives if s is not others[0]))
-    other = target_of(others[0])
-    if constrained(null) or needs_checker(null):
-        return None
-    if schema.one_of and (other.nullable or not other.types or "null" in other.types):
-        return None
-    return others[0]
-
-
-def constrained(schema: Schema) -> bool:
-    """Whether a schema says anything about values beside their type."""
-    return (
-        text_constrained(schema)
-        or bool(schema.properties or schema.required or schema.prefix_items)
-        or schema.items is not None
-        or schema.unique_items
-        or schema.additional_properties is not None
-        or schema.enum is not None
-        or schema.const is not ABSENT
-        or schema.format in formats.NUMBERS
-        or any(
-            bound is not None
-            for bound in (
-                schema.minimum,
-                schema.maximum,
-                schema.exclusive_minimum,
-                schema.exclusive_maximum,
-                schema.multiple_of,
-                schema.min_items,
-                schema.max_items,
-                schema.min_properties,
-                schema.max_properties,
-            )
-        )
-    )
-
-
-def text_constrained(schema: Schema) -> bool:
-    return (
-        schema.min_length is not None
-        or schema.max_length is not None
-        or schema.pattern is not None
-        or schema.format in formats.TEXTS
-    )
-
-
-def needs_checker(schema: Schema, *, combined: bool = False) -> bool:
-    """Whether a schema says what pydantic-core has no word for."""
-    return bool(
-        schema.not_ is not None
-        or schema.if_ is not None
-        or schema.contains is not None
-        or schema.unevaluated_items is not None
-        or (not combined and (schema.one_of or schema.any_of))
-        or needs_object_checker(schema)
-    )
-
-
-def needs_object_checker(schema: Schema) -> bool:
-    if schema.not_ is not None or schema.if_ is not None:
-        return True
-    if schema.types and schema.types <= OTHER_TYPES:
-        return False
-    return bool(
-        schema.pattern_properties
-        or schema.property_names is not None
-        or schema.unevaluated_properties is not None
-        or schema.dependent_required
-        or schema.dependent_schemas
-        or schema.enum is not None
-        or schema.const is not ABSENT
-        or (schema.properties and schema.items is not None)
-    )
